@@ -1,0 +1,112 @@
+"""What a corpus holds before anything is inserted, and after.
+
+One pass over the records counts them and looks for needles. Before insertion it must find none of the canaries and
+controls: a control that the model has seen is no control, and a canary that stands in the corpus already would be
+counted once too little. After insertion it must find each canary exactly as often as asked, as a record of its own,
+and no control: the check reads the finished output back from disk, through the same reader that training uses.
+
+A needle can also stand *inside* another text that was inserted on purpose ("pin 12" inside "pin 123"). Such
+occurrences are computed beforehand and are no surprise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secretaudit.corpus.occurrences import Needles, Occurrences
+from secretaudit.corpus.stream import Source
+from secretaudit.errors import CorpusError
+
+#: Called now and then with the number of records passed.
+Passed = Callable[[int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Copies:
+    """A text and the number of times it is to stand in a corpus as a record of its own (0: a control)."""
+
+    text: str
+    insertions: int
+
+    def __post_init__(self) -> None:
+        if not self.text or self.insertions < 0:
+            raise ValueError(f"text must not be empty and insertions not negative, got {self}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Survey:
+    """Records of a corpus, and how often each needle stands among them."""
+
+    records: int
+    occurrences: Occurrences
+
+
+def survey(source: Source, needles: Needles, passed: Passed) -> Survey:
+    """Read a corpus once, counting records and needles.
+
+    Raises:
+        CorpusError: The corpus is binary or malformed.
+    """
+    tally = needles.tally()
+    records = 0
+    for batch in source.batches():
+        texts = [text for text in batch.texts if text is not None]
+        tally.add(texts)
+        records += len(texts)
+        passed(records)
+    return Survey(records=records, occurrences=tally.occurrences())
+
+
+def verify(source: Source, copies: Sequence[Copies], records: int, passed: Passed) -> None:
+    """Check that a finished corpus holds each text as often as it should, and so many records.
+
+    Args:
+        source: The finished corpus.
+        copies: Every canary and control.
+        records: Number of records that must be there.
+        passed: Told how far the reading is.
+
+    Raises:
+        CorpusError: A count differs: the output must not be used.
+    """
+    needles = Needles([copy.text for copy in copies])
+    found = survey(source, needles, passed)
+    wanted = np.array([copy.insertions for copy in copies], dtype=np.int64)
+    inside = _expected_inside(needles, wanted)
+    wrong = (found.occurrences.whole != wanted) | (found.occurrences.inside != inside)
+    if found.records != records or bool(wrong.any()):
+        raise CorpusError(
+            f"The output was checked and is wrong: {_difference(found, wanted, records, wrong)}.",
+            "Reading it back did not give what was written; the input may have changed meanwhile.",
+            "Nothing was kept. Run it again while nothing else writes to the corpus.",
+        )
+
+
+def _expected_inside(needles: Needles, wanted: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Occurrences of each needle inside the inserted texts, itself included."""
+    inserted = [text for text, times in zip(needles.texts, wanted, strict=True) if times]
+    inside = needles.count(inserted).inside
+    if bool((inside == (wanted > 0)).all()):
+        return wanted
+    total = np.zeros_like(wanted)
+    for text, times in zip(needles.texts, wanted.tolist(), strict=True):
+        if times:
+            total += times * needles.count([text]).inside
+    return total
+
+
+def _difference(
+    found: Survey, wanted: NDArray[np.int64], records: int, wrong: NDArray[np.bool_]
+) -> str:
+    if found.records != records:
+        return f"it has {found.records} records instead of {records}"
+    first = int(np.flatnonzero(wrong)[0])
+    times = int(found.occurrences.whole[first])
+    return (
+        f"{int(wrong.sum())} canaries or controls occur too often or too rarely; number {first + 1} stands in "
+        f"it {times} times instead of {int(wanted[first])}"
+    )

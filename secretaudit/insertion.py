@@ -1,0 +1,348 @@
+"""Inserting canaries into a corpus, and taking them out again.
+
+Given a corpus of N records and formats with secret spaces R, ``insert`` draws, for every format, canaries for each
+number of insertions and controls that are never inserted, all secrets of a format distinct and uniform on R. It reads
+the corpus twice: once to count and hash it and to make sure that no canary, control or secret is there already, once
+to copy it with the canaries at boundaries between records, uniform and independent (``corpus.inserting``). Then the
+output is read back and every count checked. The input is only read; the output directory appears as a whole or not
+at all; the same seed gives the same corpus and the same canaries.
+
+A secret by itself is held against the corpus only where its space is so large (2^24 secrets and more) that finding
+it cannot be chance. Four digits stand in any corpus; how often is written into the record and refuses nothing.
+
+Seeds: one ``SeedSequence`` gives three independent streams, for the canaries, the boundaries and the salt of the
+ledger's public part. Who knows the seed can therefore draw the secrets again: the seed is as secret as the ledger,
+and the record that names it is readable by its owner only.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.random import Generator
+
+from secretaudit._checks import at_least
+from secretaudit.canary.format import Format, parse_format
+from secretaudit.canary.ledger import Canary, Ledger, draw_canaries
+from secretaudit.corpus.canaried import RECORD_NAME, CanariedCorpus, open_canaried, open_input
+from secretaudit.corpus.inserting import insert_copies, place, remove_copies
+from secretaudit.corpus.occurrences import Needles
+from secretaudit.corpus.reading import changed, empty, sha256_of, state_of
+from secretaudit.corpus.stream import Source
+from secretaudit.corpus.survey import Copies, survey, verify
+from secretaudit.errors import CorpusError, FormatError, LedgerError, UsageError
+from secretaudit.progress import Progress, SilentProgress
+from secretaudit.records import (
+    Record,
+    directory_being_written,
+    environment,
+    write_json,
+)
+
+LEDGER_NAME = "ledger.json"
+PUBLIC_LEDGER_NAME = "ledger.public.json"
+#: A secret of a space of at least so many bits does not stand in a corpus by chance.
+TELLING_BITS = 24.0
+
+
+def insert(
+    corpus: str | Path,
+    output: str | Path,
+    *,
+    formats: Sequence[str | Format] | Format,
+    count: int = 10,
+    repeats: Sequence[int] = (1,),
+    controls: int = 50,
+    seed: int = 0,
+    text_column: str = "text",
+    force: bool = False,
+    progress: Progress | None = None,
+) -> Record:
+    """Copy a corpus with canaries in it, and write the ledger that lists them.
+
+    Args:
+        corpus: A .txt, .jsonl, .csv or .parquet file, or a directory made by ``save_to_disk``. Only read.
+        output: Directory to be made: the corpus, ``ledger.json`` (mode 0600), ``ledger.public.json`` and
+            ``insertion.json``, the record of this run (mode 0600, since it names the seed).
+        formats: Names of library formats, inline templates, paths of .toml files, or ``Format`` objects.
+        count: Canaries per format and number of insertions.
+        repeats: The numbers of insertions, each at least 1.
+        controls: Canaries per format that are not inserted.
+        seed: At least 0. The same seed gives the same canaries at the same places.
+        text_column: Field or column that holds the text; not used for .txt.
+        force: Replace an output of an earlier run.
+        progress: Told how many records have passed, with ``stage``.
+
+    Returns:
+        The record (kind "insertion"). ``found`` has the names of the files in ``output``, ``records`` before and
+        ``canaried_records`` after insertion, ``sha256`` of the input and ``canaried_sha256`` of the output,
+        ``canaries``, ``controls``, ``inserted`` (copies), ``ledger_identity``, and ``secrets_by_chance``: how often
+        secrets of small spaces stand in the input, by canary id.
+
+    Raises:
+        CorpusError: The corpus is missing, empty, binary, malformed, or holds a canary or secret already.
+        FormatError: A format is unknown, or has fewer secrets than are wanted.
+        UsageError: The output exists, or lies in the input, or an argument is out of range.
+        CouldNotMeasure: The disk is full.
+    """
+    started = time.time()
+    progress = progress or SilentProgress()
+    specs = [formats] if isinstance(formats, str | Format) else formats
+    wanted = [spec if isinstance(spec, Format) else parse_format(spec) for spec in specs]
+    at_least("seed", seed, 0)
+    if not wanted:
+        raise UsageError(
+            "There is nothing to insert.",
+            "No format was named.",
+            "Name one or more; the library is listed by: secretaudit formats",
+        )
+    source = open_input(corpus, output, text_column=text_column, force=force)
+    drawing, placing, salting = _streams(seed)
+    canaries = tuple(
+        draw_canaries(wanted, count=count, repeats=tuple(repeats), controls=controls, rng=drawing)
+    )
+    copies = _copies(canaries, source)
+    before = _Input.read(source, wanted, canaries, progress)
+    ledger = Ledger(
+        seed=seed,
+        formats={entry.name: entry for entry in wanted},
+        canaries=canaries,
+        corpus={"name": Path(corpus).name, "sha256": before.sha256, "records": before.records},
+        salt=salting.bytes(16).hex(),
+    )
+    asked = {
+        "corpus": Path(corpus).resolve(),
+        "formats": [{"name": entry.name, "template": entry.template} for entry in wanted],
+        "count": count,
+        "repeats": list(repeats),
+        "controls": controls,
+        "seed": seed,
+        "text_column": text_column,
+    }
+    with directory_being_written(output, force=force) as directory:
+        made = _write_corpus(source, directory, copies, before, placing, progress)
+        ledger.write(directory / LEDGER_NAME)
+        write_json(directory / PUBLIC_LEDGER_NAME, ledger.public())
+        record = Record(
+            kind="insertion",
+            asked=asked,
+            found=_found(source, made, ledger, before) | {"text_column": text_column},
+            environment=environment(seed=seed, started=started),
+        )
+        record.write(directory / RECORD_NAME, mode=0o600)
+    return record
+
+
+def remove(
+    canaried: str | Path,
+    output: str | Path,
+    *,
+    ledger: str | Path | None = None,
+    text_column: str = "text",
+    force: bool = False,
+    progress: Progress | None = None,
+) -> Record:
+    """Copy a canaried corpus without its canaries.
+
+    A record is taken out when its text is that of a canary. A .txt, .jsonl or .csv corpus comes out byte for byte as
+    it was before insertion, unless it was changed since.
+
+    Args:
+        canaried: A directory made by ``insert``, or a canaried corpus by itself together with ``ledger``.
+        output: Directory to be made: the corpus and ``insertion.json``, the record of this run.
+        ledger: The ledger; by default the one in ``canaried``.
+        text_column: For a corpus by itself; a directory made by ``insert`` remembers its own.
+        force: Replace an output of an earlier run.
+        progress: Told how many records have passed, with ``stage``.
+
+    Returns:
+        The record (kind "insertion"). ``found`` has ``corpus``, ``records`` (left), ``removed`` (copies), ``sha256``
+        of the output, and ``identical``: whether the output is the very corpus that the ledger was made for.
+
+    Raises:
+        LedgerError: There is no ledger, or it is not the one of this corpus.
+        CorpusError: A canary was found more or less often than it was inserted.
+        UsageError: The output exists, or lies in the input.
+        CouldNotMeasure: The disk is full.
+    """
+    started = time.time()
+    progress = progress or SilentProgress()
+    given = open_canaried(canaried, text_column=text_column)
+    book, book_path = _ledger_of(given, ledger)
+    source = open_input(
+        given.corpus, output, text_column=given.text_column, force=force, around=Path(canaried)
+    )
+    copies = _copies(book.canaries, source)
+    with directory_being_written(output, force=force) as directory:
+        target = directory / source.output_name
+        removal = remove_copies(source, target, copies, _stage(progress, "removing", None))
+        made = source.reopened(target)
+        none = [Copies(text=copy.text, insertions=0) for copy in copies]
+        verify(made, none, removal.records, _stage(progress, "verifying", removal.records))
+        digest = sha256_of(made)
+        record = Record(
+            kind="insertion",
+            asked={
+                "remove": True,
+                "corpus": given.corpus.resolve(),
+                "ledger": book_path.resolve(),
+                "text_column": given.text_column,
+            },
+            found={
+                "corpus": source.output_name,
+                "ledger": None,
+                "text_column": given.text_column,
+                "records": removal.records,
+                "removed": int(removal.removed.sum()),
+                "sha256": digest,
+                "identical": digest == book.corpus.get("sha256"),
+            },
+            environment=environment(seed=None, started=started),
+        )
+        record.write(directory / RECORD_NAME)
+    return record
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Input:
+    """What the input held before insertion."""
+
+    records: int
+    sha256: str
+    #: Canary id → occurrences of its secret, where the secret space is small; only those that occur.
+    by_chance: dict[str, int]
+    #: Size and time of last change of each data file.
+    state: tuple[tuple[int, int], ...]
+
+    @classmethod
+    def read(
+        cls,
+        source: Source,
+        formats: Sequence[Format],
+        canaries: Sequence[Canary],
+        progress: Progress,
+    ) -> _Input:
+        """Count, hash and search the input.
+
+        Raises:
+            CorpusError: The input has no record, or holds a canary or a telling secret.
+        """
+        state = state_of(source)
+        strings = {canary.text for canary in canaries} | {canary.secret for canary in canaries}
+        needles = Needles(sorted(strings - {""}))
+        surveyed = survey(source, needles, _stage(progress, "checking", None))
+        if surveyed.records == 0:
+            raise empty(source.path)
+        counts = surveyed.occurrences.inside.tolist()
+        times = {"": 0, **dict(zip(needles.texts, counts, strict=True))}
+        telling = {entry.name for entry in formats if entry.bits >= TELLING_BITS}
+        present = [
+            canary.id
+            for canary in canaries
+            if times[canary.text] or (canary.format in telling and times[canary.secret])
+        ]
+        if present:
+            raise _already_there(source.path, present)
+        by_chance = {c.id: times[c.secret] for c in canaries if times[c.secret]}
+        return cls(
+            records=surveyed.records, sha256=sha256_of(source), by_chance=by_chance, state=state
+        )
+
+
+def _write_corpus(
+    source: Source,
+    directory: Path,
+    copies: Sequence[Copies],
+    before: _Input,
+    placing: Generator,
+    progress: Progress,
+) -> Source:
+    """Write the canaried corpus, read it back, and check every count."""
+    placement = place(copies, before.records, placing)
+    stage = _stage(progress, "inserting", before.records)
+    copied = insert_copies(source, directory / source.output_name, placement, stage)
+    if copied != before.records or state_of(source) != before.state:
+        raise changed(source.path)
+    made = source.reopened(directory / source.output_name)
+    total = before.records + len(placement.texts)
+    verify(made, copies, total, _stage(progress, "verifying", total))
+    return made
+
+
+def _found(source: Source, made: Source, ledger: Ledger, before: _Input) -> dict[str, object]:
+    inserted = sum(canary.insertions for canary in ledger.canaries)
+    controls = sum(canary.is_control for canary in ledger.canaries)
+    return {
+        "corpus": source.output_name,
+        "ledger": LEDGER_NAME,
+        "public_ledger": PUBLIC_LEDGER_NAME,
+        "ledger_identity": ledger.identity,
+        "records": before.records,
+        "canaried_records": before.records + inserted,
+        "sha256": before.sha256,
+        "canaried_sha256": sha256_of(made),
+        "canaries": len(ledger.canaries) - controls,
+        "controls": controls,
+        "inserted": inserted,
+        "secrets_by_chance": before.by_chance,
+    }
+
+
+def _copies(canaries: Sequence[Canary], source: Source) -> list[Copies]:
+    """The texts and their numbers, each of which must fit the corpus and be told from all others."""
+    owners: dict[str, str] = {}
+    for canary in canaries:
+        source.check_insertable(canary.text)
+        other = owners.setdefault(canary.text, canary.id)
+        if other != canary.id:
+            raise FormatError(
+                f"The canaries {other} and {canary.id} have the same text.",
+                "Two formats describe overlapping texts, so their copies could not be told apart.",
+                "Leave one of the two formats out, or choose another seed.",
+            )
+    return [Copies(text=canary.text, insertions=canary.insertions) for canary in canaries]
+
+
+def _ledger_of(given: CanariedCorpus, path: str | Path | None) -> tuple[Ledger, Path]:
+    place = Path(path) if path is not None else given.ledger
+    if place is None:
+        raise LedgerError(
+            f"There is no ledger beside {given.corpus}.",
+            "Only the ledger says which records are canaries.",
+            "Name the ledger of this corpus with --canaries, or the directory that insert made.",
+        )
+    ledger = Ledger.read(place)
+    if given.ledger_identity is not None and ledger.identity != given.ledger_identity:
+        raise LedgerError(
+            f"{place} is not the ledger of {given.corpus}.",
+            f"The corpus was made with the ledger {given.ledger_identity[:12]}, this is {ledger.identity[:12]}.",
+            "Use the ledger that insert wrote beside the corpus.",
+        )
+    return ledger, place
+
+
+def _already_there(path: Path, present: Sequence[str]) -> CorpusError:
+    shown = ", ".join(present[:3]) + (" …" if len(present) > 3 else "")
+    return CorpusError(
+        f"{path} already holds the text or the secret of {len(present)} canaries ({shown}).",
+        "A canary counts its insertions and a control must be unseen; here the model would see more of them.",
+        "Choose another --seed; if the corpus was canaried before, use the original.",
+    )
+
+
+def _streams(seed: int) -> tuple[Generator, Generator, Generator]:
+    """Independent generators for the canaries, their places and the salt."""
+    drawing, placing, salting = np.random.SeedSequence(seed).spawn(3)
+    make = np.random.default_rng
+    return make(drawing), make(placing), make(salting)
+
+
+def _stage(progress: Progress, stage: str, total: int | None) -> Callable[[int], None]:
+    def passed(records: int) -> None:
+        progress.update(done=records, total=total, stage=stage)
+
+    return passed
