@@ -1,0 +1,200 @@
+"""The ``LanguageModel`` protocol over our recurrent models.
+
+``score`` runs the model the plain way, one zero state per sequence and one pass over each, through torch's own layers.
+``step`` is the hot path of every tree walk and computes the same cells by the shorter way of ``recurrent_step``; a test
+holds the two together. Both take log-softmax in float32; sums are float64, in bits.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from secretaudit.errors import ModelError
+from secretaudit.models.language_model import State, TokenView
+from secretaudit.models.recurrent import RecurrentForCausalLM
+from secretaudit.models.recurrent_step import RecurrentStep
+
+#: Rows computed at a time on a CPU: the gates of a 2×200 model stay in the second-level cache.
+CHUNK_ROWS = 1024
+#: Logits held at a time by ``score``.
+SCORE_LIMIT_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RecurrentState:
+    """States of a batch of prefixes.
+
+    Attributes:
+        tensors: (h, c) or (h,), each of shape (layers, B, units).
+    """
+
+    tensors: tuple[torch.Tensor, ...]
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return self.tensors[0].shape[1]
+
+    def select(self, rows: torch.Tensor) -> RecurrentState:
+        """The rows with these indices (int64, shape (B,)), copied."""
+        return RecurrentState(tensors=tuple(t.index_select(1, rows) for t in self.tensors))
+
+    def append(self, other: State) -> RecurrentState:
+        """The rows of this state followed by those of another."""
+        pairs = zip(self.tensors, cast(RecurrentState, other).tensors, strict=True)
+        return RecurrentState(tensors=tuple(torch.cat(pair, dim=1) for pair in pairs))
+
+
+class RecurrentLanguageModel:
+    """A recurrent model whose next-token probabilities can be read.
+
+    The weights are taken as they are now: a model that trains on is not followed.
+
+    Args:
+        model: Put into evaluation mode; computed in float32.
+        tokenizer: The view of its tokenizer, with as many ids as the model.
+        separator: Token id that stands before and after every record.
+        name: What reports call the model.
+
+    Raises:
+        ModelError: The separator is no token of the model.
+    """
+
+    def __init__(
+        self,
+        model: RecurrentForCausalLM,
+        tokenizer: TokenView,
+        *,
+        separator: int,
+        name: str = "recurrent",
+    ) -> None:
+        config = model.config
+        if not 0 <= separator < config.vocab_size:
+            raise ModelError(
+                f"The separator {separator} is no token of the model.",
+                f"The model has the tokens 0 to {config.vocab_size - 1}.",
+                "Use the tokenizer that the model was trained with.",
+            )
+        self.name = name
+        self.tokenizer = tokenizer
+        self.separator = separator
+        self.vocabulary_size: int = config.vocab_size
+        self._model = model.float().eval()
+        with torch.inference_mode():
+            self._step = RecurrentStep(model.embed.weight.detach(), model.rnn)
+        count = self._step.cell.state_tensors
+        self._shape = (count, config.layers, config.units)
+        self.state_bytes: int = count * config.layers * config.units * 4
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        device: torch.device = self._model.head.weight.device
+        return device
+
+    def start(self) -> RecurrentState:
+        """One row: nothing has been read yet."""
+        return self._empty(1, zero=True)
+
+    @torch.inference_mode()
+    def step(
+        self, state: State, rows: torch.Tensor, tokens: torch.Tensor
+    ) -> tuple[torch.Tensor, RecurrentState]:
+        """Read one more token after each chosen prefix; see ``LanguageModel.step``.
+
+        Raises:
+            ModelError: A log-probability is not finite.
+        """
+        before = cast(RecurrentState, state).tensors
+        rows, tokens = rows.to(self.device), tokens.to(self.device)
+        after = self._empty(len(rows))
+        head = self._model.head
+        result = torch.empty((len(rows), self.vocabulary_size), device=self.device)
+        chunk = CHUNK_ROWS if self.device.type == "cpu" else max(1, len(rows))
+        for begin in range(0, len(rows), chunk):
+            part = slice(begin, begin + chunk)
+            out = tuple(tensor[:, part] for tensor in after.tensors)
+            features = self._step(before, rows[part], tokens[part], out)
+            logits = functional.linear(features, head.weight, head.bias)
+            torch.log_softmax(logits, dim=1, out=result[part])
+        _check_finite(result)
+        return result, after
+
+    def score(self, sequences: Sequence[Sequence[int]]) -> NDArray[np.float64]:
+        """Bits that each sequence costs, given its first token: shape (N,), summed over tokens 2 … n.
+
+        A sequence of one token costs 0 bits. Each starts from a zero state.
+
+        Raises:
+            ModelError: A token id that the model lacks, or a log-probability that is not finite.
+        """
+        bits = np.zeros(len(sequences), dtype=np.float64)
+        order = sorted(range(len(sequences)), key=lambda i: len(sequences[i]))
+        for batch in self._batches(order, sequences):
+            bits[batch] = self._score_batch([sequences[i] for i in batch])
+        return bits
+
+    def _batches(self, order: list[int], sequences: Sequence[Sequence[int]]) -> list[list[int]]:
+        """Indices, shortest sequences first, cut so that a batch's padded logits stay within the limit."""
+        places = max(1, SCORE_LIMIT_BYTES // (4 * self.vocabulary_size))
+        batches: list[list[int]] = []
+        for i in order:
+            length = len(sequences[i])
+            if length < 2:
+                continue
+            if not batches or (len(batches[-1]) + 1) * length > places:
+                batches.append([])
+            batches[-1].append(i)
+        return batches
+
+    @torch.inference_mode()
+    def _score_batch(self, sequences: list[Sequence[int]]) -> NDArray[np.float64]:
+        """Bits of sequences of at least two tokens, padded on the right; what is padding is known by length."""
+        lengths = torch.tensor([len(s) for s in sequences], device=self.device)
+        tokens = torch.zeros((len(sequences), int(lengths.max())), dtype=torch.int64)
+        for row, sequence in enumerate(sequences):
+            tokens[row, : len(sequence)] = torch.as_tensor(sequence, dtype=torch.int64)
+        self._check_tokens(tokens)
+        tokens = tokens.to(self.device)
+        logits = self._model(tokens[:, :-1]).logits
+        chosen = functional.log_softmax(logits, dim=-1).gather(2, tokens[:, 1:, None])[..., 0]
+        inside = torch.arange(1, tokens.shape[1], device=self.device) < lengths[:, None]
+        nats = torch.where(inside, chosen, 0.0).sum(dim=1, dtype=torch.float64)
+        _check_finite(nats)
+        bits: NDArray[np.float64] = nats.cpu().numpy() / -math.log(2.0)
+        return bits
+
+    def _check_tokens(self, tokens: torch.Tensor) -> None:
+        """Refuse ids outside the vocabulary."""
+        low, high = int(tokens.min()), int(tokens.max())
+        if low < 0 or high >= self.vocabulary_size:
+            raise ModelError(
+                f"Token id {low if low < 0 else high} cannot be scored.",
+                f"The model {self.name} has the tokens 0 to {self.vocabulary_size - 1}.",
+                "Encode the text with the tokenizer that the model was trained with.",
+            )
+
+    def _empty(self, rows: int, *, zero: bool = False) -> RecurrentState:
+        """A state of ``rows`` rows, zero or not yet written."""
+        count, layers, units = self._shape
+        make = torch.zeros if zero else torch.empty
+        return RecurrentState(
+            tensors=tuple(make((layers, rows, units), device=self.device) for _ in range(count))
+        )
+
+
+def _check_finite(values: torch.Tensor) -> None:
+    """Refuse NaN and infinite log-probabilities: a rank made from them would mean nothing."""
+    if not math.isfinite(float(values.sum(dtype=torch.float64))):
+        raise ModelError(
+            "The model gives log-probabilities that are not finite.",
+            "Its weights are too large or were damaged, so costs and ranks would mean nothing.",
+            "Train the model again with a smaller learning rate, or use an earlier checkpoint.",
+        )
