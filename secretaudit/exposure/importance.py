@@ -1,0 +1,172 @@
+"""Unbiased rank with an interval, at any rank, for all canaries of a format in one run.
+
+Draw secrets from the model itself, at the temperatures T = {1, 1.5, 2, 3, 5, ∞} in equal shares, and weight each by
+w = 1 / mean_t q_t(secret) (balance heuristic). Then for a canary of cost c
+
+    rank(c) ≈ 1 + (1/n) Σ w · 1[cost ≤ c, not the canary]
+
+is unbiased: low temperatures see the few secrets that the model prefers, ∞ sees the space as it is, the ones between
+see what lies between. The number of draws that a given width needs does not grow with |R|. Only the threshold differs between
+canaries, so one run prices them all. The interval is described in ``weighted_rank.py``.
+
+Draws are made in rounds until every interval is at most ``precision`` bits to either side, or the budget is spent. (Stopping
+on the width makes the interval slightly optimistic; the coverage that the tests measure includes it.)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secretaudit.exposure.estimate import Estimate, Question
+from secretaudit.exposure.rank import exposure_bits
+from secretaudit.exposure.weighted_rank import WeightedDraws, WeightedRanks, weighted_ranks
+from secretaudit.progress import Progress
+from secretaudit.tree.budget import Meter
+from secretaudit.tree.draws import Draws, Paths, draw_leaves, follow_paths
+from secretaudit.tree.secret_tree import TOLERANCE_BITS
+
+TEMPERATURES = (1.0, 1.5, 2.0, 3.0, 5.0, np.inf)
+#: Draws of each proposal in one round.
+PER_ROUND = 1024
+#: Half-width of the interval, in bits, at which drawing stops.
+PRECISION_BITS = 0.5
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Sample:
+    """All draws so far, and the canaries as the same proposals see them."""
+
+    rounds: tuple[Draws, ...]
+    canaries: Paths
+
+    @property
+    def draws(self) -> int:
+        """n."""
+        return sum(len(r) for r in self.rounds)
+
+    def weighted(self) -> WeightedDraws:
+        """Cost, weight, stratum and identity of every draw."""
+        log2_q = np.concatenate([r.log2_q for r in self.rounds])
+        return WeightedDraws(
+            costs=np.concatenate([r.cost for r in self.rounds]),
+            weights=np.exp2(-log2_q),
+            strata=np.concatenate([r.stratum for r in self.rounds]),
+            canaries=np.concatenate([_which(r.path_token, self.canaries) for r in self.rounds]),
+        )
+
+    def ranks(self, size: int, tolerance: float) -> WeightedRanks:
+        """Rank and interval of every canary."""
+        return weighted_ranks(
+            self.weighted(),
+            self.canaries.cost,
+            np.exp2(-self.canaries.log2_q),
+            secrets=size,
+            tolerance=tolerance,
+        )
+
+    def nodes_within(self, limits: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Estimated number of nodes that a walk up to each limit (bits) would visit (Knuth 1975)."""
+        cost = np.concatenate([r.path_cost.ravel() for r in self.rounds])
+        weight = np.exp2(-np.concatenate([r.path_log2_q.ravel() for r in self.rounds]))
+        there = ~np.isnan(cost)
+        order = np.argsort(cost[there])
+        running = np.concatenate([[0.0], np.cumsum(weight[there][order])]) / self.draws
+        found: NDArray[np.float64] = running[
+            np.searchsorted(cost[there][order], limits, side="right")
+        ]
+        return found
+
+
+def importance(
+    question: Question,
+    meter: Meter,
+    rng: np.random.Generator,
+    progress: Progress,
+    precision: float = PRECISION_BITS,
+) -> list[Estimate]:
+    """Rank of every canary, estimated until all intervals are narrow or the budget is spent."""
+    sample = first_round(question, meter, rng)
+    return estimates(question, refine(question, sample, meter, rng, progress, precision), meter)
+
+
+def first_round(question: Question, meter: Meter, rng: np.random.Generator) -> Sample:
+    """One round of draws, enough to see the order of magnitude of every rank."""
+    tree = question.tree
+    trunk, depth = tree.trunk(meter)
+    separator = tree.model.separator
+    texts = [tree.form.render(secret) for secret in question.secrets]
+    paths = [[*ids, separator][depth:] for ids in tree.model.tokenizer.encode(texts)]
+    canaries = follow_paths(tree, trunk, paths, TEMPERATURES, meter)
+    return Sample(
+        rounds=(draw_leaves(tree, trunk, TEMPERATURES, PER_ROUND, rng, meter),), canaries=canaries
+    )
+
+
+def refine(
+    question: Question,
+    sample: Sample,
+    meter: Meter,
+    rng: np.random.Generator,
+    progress: Progress,
+    precision: float,
+    wanted: NDArray[np.bool_] | None = None,
+) -> Sample:
+    """Draw more rounds until the intervals of the ``wanted`` canaries are narrow or the budget is spent."""
+    trunk, _ = question.tree.trunk(meter)
+    while not meter.spent:
+        width = _half_width(sample, question.size)
+        widest = float(np.max(width if wanted is None else width[wanted], initial=0.0))
+        progress.update(done=sample.draws, total=None, nodes=meter.nodes, interval_bits=widest)
+        if widest <= precision:
+            break
+        # A width falls like 1/sqrt(n): draw towards what is missing, at most doubling what is there.
+        missing = sample.draws * ((widest / precision) ** 2 - 1.0)
+        rounds = int(np.clip(missing // (PER_ROUND * len(TEMPERATURES)), 1, len(sample.rounds)))
+        more = []
+        for _ in range(rounds):
+            more.append(draw_leaves(question.tree, trunk, TEMPERATURES, PER_ROUND, rng, meter))
+            if meter.spent:
+                break
+        sample = replace(sample, rounds=(*sample.rounds, *more))
+    return sample
+
+
+def estimates(question: Question, sample: Sample, meter: Meter) -> list[Estimate]:
+    """What the draws say of each canary."""
+    against = sample.ranks(question.size, TOLERANCE_BITS)
+    for_canary = sample.ranks(question.size, -TOLERANCE_BITS)
+    found = []
+    for i in range(len(question.secrets)):
+        rank, rank_for = float(against.rank[i]), float(for_canary.rank[i])
+        found.append(
+            Estimate(
+                method="importance",
+                size=question.size,
+                rank=rank,
+                rank_low=float(against.low[i]),
+                rank_high=float(against.high[i]),
+                rank_middle=(rank + rank_for) / 2,
+                rank_for=rank_for,
+                nodes=meter.nodes,
+                draws=sample.draws,
+            )
+        )
+    return found
+
+
+def _half_width(sample: Sample, size: int) -> NDArray[np.float64]:
+    """The longer arm of each interval in bits of exposure, shape (C,)."""
+    ranks = sample.ranks(size, TOLERANCE_BITS)
+    middle = exposure_bits(ranks.rank, size)
+    return np.maximum(
+        exposure_bits(ranks.low, size) - middle, middle - exposure_bits(ranks.high, size)
+    )
+
+
+def _which(path_token: NDArray[np.int64], canaries: Paths) -> NDArray[np.int64]:
+    """Which canary each drawn leaf is, −1 for none."""
+    known = {row.tobytes(): number for number, row in enumerate(canaries.path_token)}
+    return np.array([known.get(row.tobytes(), -1) for row in path_token], dtype=np.int64)
