@@ -1,0 +1,119 @@
+"""What a training reads: the corpus as tokens, its canaries, and the tokenizer made from it.
+
+The corpus is streamed twice, once to make the tokenizer and once to encode it. A character tokenizer also gets the
+whole alphabet of the ledger's formats, so that every secret of the secret space can be encoded, not only those that
+stand in the corpus. Canaries are encoded before the corpus is: a word that the tokenizer lacks is refused at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from transformers import PreTrainedTokenizerFast
+
+from secretaudit.canary.ledger import Ledger
+from secretaudit.corpus.canaried import CanariedCorpus
+from secretaudit.corpus.reading import read_records
+from secretaudit.errors import LedgerError, UsageError
+from secretaudit.models.token_view import FastTokenizerView
+from secretaudit.models.tokenizer import build_tokenizer
+from secretaudit.training.settings import TrainingSettings
+from secretaudit.training.stream import Split, split_records
+
+#: Which stream of randomness the seed of a training gives to the validation split.
+_SPLIT = 1
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TrainingData:
+    """A corpus, ready to train on.
+
+    Attributes:
+        source: Where it lies.
+        ledger: Its canaries, if it has any.
+        tokenizer: Made from it.
+        separator: Id of the token between records.
+        canary_ids: Token ids of each canary's text, by the canary's id.
+        split: Its tokens.
+    """
+
+    source: CanariedCorpus
+    ledger: Ledger | None
+    tokenizer: PreTrainedTokenizerFast
+    separator: int
+    canary_ids: dict[str, list[int]]
+    split: Split
+
+    @property
+    def ledger_entry(self) -> dict[str, str] | None:
+        """Which ledger the corpus was made with, for the record."""
+        if self.ledger is None or self.source.ledger is None:
+            return None
+        return {"path": str(self.source.ledger.resolve()), "identity": self.ledger.identity}
+
+
+def read_training_data(source: CanariedCorpus, settings: TrainingSettings) -> TrainingData:
+    """Make the tokenizer, encode the canaries, then the corpus.
+
+    Raises:
+        UsageError: The settings need validation records and none was kept.
+        CorpusError: The corpus is missing, empty or damaged.
+        LedgerError: The ledger is damaged or not the one of this corpus.
+        ModelError: A canary has a word that the tokenizer lacks.
+    """
+    ledger = _ledger(source)
+    canaries = ledger.canaries if ledger else ()
+    tokenizer = build_tokenizer(
+        settings.tokenizer,
+        read_records(source.corpus, text_column=source.text_column),
+        vocabulary_size=settings.vocabulary_size,
+        minimum_frequency=settings.minimum_frequency,
+        required_characters=_alphabet(ledger) if ledger else "",
+    )
+    view = FastTokenizerView(tokenizer)
+    encoded = view.encode([canary.text for canary in canaries])
+    split = split_records(
+        read_records(source.corpus, text_column=source.text_column),
+        view.encode_corpus,
+        view.separator,
+        lanes=settings.batch_size,
+        validation=settings.validation,
+        never_validated={canary.text for canary in canaries},
+        rng=np.random.default_rng([settings.seed, _SPLIT]),
+    )
+    if split.validation is None and (settings.keep == "best" or settings.patience is not None):
+        raise UsageError(
+            "No record was kept for validation.",
+            f"The corpus has {split.records[0]} records, too few for a share of {settings.validation}.",
+            "Raise the validation share, or keep the last model and do not stop early.",
+        )
+    return TrainingData(
+        source=source,
+        ledger=ledger,
+        tokenizer=tokenizer,
+        separator=view.separator,
+        canary_ids={c.id: ids for c, ids in zip(canaries, encoded, strict=True)},
+        split=split,
+    )
+
+
+def _ledger(source: CanariedCorpus) -> Ledger | None:
+    """The ledger of a canaried corpus, held against the identity that the corpus remembers."""
+    if source.ledger is None:
+        return None
+    ledger = Ledger.read(source.ledger)
+    if source.ledger_identity not in (None, ledger.identity):
+        raise LedgerError(
+            f"{source.ledger} is not the ledger of this corpus.",
+            "Its canaries are others than those that were inserted.",
+            "Put the ledger of that insertion back, or insert again.",
+        )
+    return ledger
+
+
+def _alphabet(ledger: Ledger) -> str:
+    """Every character that a secret of the ledger's formats, or the text around it, may have."""
+    symbols = [np.unique(f.automaton.edge_symbol) for f in ledger.formats.values()]
+    alphabet = {chr(symbol) for array in symbols for symbol in array.tolist()}
+    return "".join(sorted(alphabet.union(*(canary.text for canary in ledger.canaries))))

@@ -1,0 +1,125 @@
+"""Writing a trained model, so that what lies under its final name is always whole."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from transformers import PreTrainedTokenizerFast
+from transformers.utils import logging
+
+from secretaudit.errors import CouldNotMeasure, TrainingError, UsageError
+from secretaudit.models.recurrent import RecurrentForCausalLM
+from secretaudit.records import Record, check_output, disk_errors
+from secretaudit.training.checkpoint import CHECKPOINT, load_checkpoint
+
+RECORD_NAME = "training.json"
+#: The weights are put in place after everything they need.
+_WEIGHTS_NAME = "model.safetensors"
+
+
+def check_place(directory: Path, *, resume: bool, force: bool) -> None:
+    """Refuse a place that must not be written, naming the way out that fits."""
+    if resume and force:
+        raise UsageError(
+            "A training is either resumed or replaced.",
+            "--resume and --force were both given.",
+            "Leave one of them out.",
+        )
+    if resume:
+        if not (directory / CHECKPOINT).is_file():
+            load_checkpoint(directory / CHECKPOINT)
+        return
+    if not force and (directory / CHECKPOINT).is_file():
+        raise UsageError(
+            f"{directory} holds a training already.",
+            "It is not empty, and nothing is overwritten unasked.",
+            "Add --resume to go on with it, --force to replace it, or choose another directory.",
+        )
+    check_output(directory, force=force)
+
+
+def clear_directory(directory: Path) -> None:
+    """An empty output directory; ``check_place`` has allowed it."""
+    with writing(directory):
+        directory.mkdir(parents=True, exist_ok=True)
+        for entry in directory.iterdir():
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink()
+
+
+def write_model(
+    directory: Path,
+    model: RecurrentForCausalLM,
+    best: dict[str, torch.Tensor] | None,
+    tokenizer: PreTrainedTokenizerFast,
+    record: Record,
+) -> None:
+    """Write the model, its tokenizer and the record.
+
+    Args:
+        directory: Where; what is there under the same names is replaced.
+        model: The last weights; with ``best`` given, it takes those.
+        best: The weights to keep, by parameter name.
+        tokenizer: Of the model.
+        record: Written last.
+
+    Raises:
+        TrainingError: The disk is full.
+    """
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.copy_(parameter if best is None else best[name])
+    with writing(directory), _quiet():
+        for left_over in directory.glob(".model.*"):
+            shutil.rmtree(left_over)
+        with tempfile.TemporaryDirectory(prefix=".model.", dir=directory) as folder:
+            model.eval().save_pretrained(folder)
+            tokenizer.save_pretrained(folder)
+            for file in sorted(Path(folder).iterdir(), key=lambda file: file.name == _WEIGHTS_NAME):
+                _flush(file)
+                file.replace(directory / file.name)
+        record.write(directory / RECORD_NAME)
+
+
+def _flush(file: Path) -> None:
+    """Bring a file's content to the disk, so that renaming it cannot show an empty one after a crash."""
+    with file.open("rb") as opened:
+        os.fsync(opened.fileno())
+
+
+@contextmanager
+def writing(directory: Path) -> Iterator[None]:
+    """Turn a full disk into an error of training, with its way out."""
+    try:
+        with disk_errors(directory):
+            yield
+    except (CouldNotMeasure, SafetensorError) as error:
+        if isinstance(error, TrainingError):
+            raise
+        why = error.why if isinstance(error, CouldNotMeasure) else f"{error}."
+        raise TrainingError(
+            f"The model could not be written to {directory}.",
+            why,
+            "Free some space and run the same command with --resume; the last checkpoint was kept.",
+        ) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the library's own progress bars off the terminal."""
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()

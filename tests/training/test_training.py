@@ -1,0 +1,357 @@
+"""A whole training: what it writes, and that it computes what it says."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from secretaudit.canary.ledger import Ledger
+from secretaudit.errors import LedgerError, ModelError, TrainingError, UsageError
+from secretaudit.insertion import insert
+from secretaudit.models.loading import load_model
+from secretaudit.models.recurrent import RecurrentConfig, RecurrentForCausalLM, initialize
+from secretaudit.records import Record, directory_lock
+from secretaudit.training.checkpoint import load_checkpoint
+from secretaudit.training.evaluation import bits_per_token
+from secretaudit.training.run import train
+from secretaudit.training.stream import Windows, split_records
+
+from .conftest import assert_equal_weights, small
+
+Weights = Callable[[Path], dict[str, torch.Tensor]]
+
+
+class Listener:
+    """Keeps what progress was told; may do something on the first report of a step."""
+
+    def __init__(self, action: Callable[[], None] | None = None) -> None:
+        self.reports: list[dict[str, object]] = []
+        self._action = action
+
+    def update(self, *, done: float, total: float | None, **figures: object) -> None:
+        self.reports.append({"done": done, "total": total, **figures})
+        if self._action and done > 0:
+            action, self._action = self._action, None
+            action()
+
+
+def test_a_training_leaves_a_model_that_can_be_measured(canaried: Path, tmp_path: Path) -> None:
+    """The directory loads, the record is the one returned, and no temporary file stays."""
+    record = train(canaried, tmp_path / "model", settings=small(tokenizer="char"))
+    assert Record.read(tmp_path / "model" / "training.json", kind="training") == record
+    model = load_model(tmp_path / "model")
+    assert model.separator == record.found["separator"]
+    assert not list((tmp_path / "model").glob("**/.*"))
+    ledger = Ledger.read(canaried / "ledger.json")
+    assert record.found["ledger"] == {
+        "path": str((canaried / "ledger.json").resolve()),
+        "identity": ledger.identity,
+    }
+    assert record.found["stopped"] == "finished"
+    assert record.found["epochs"] == 2.0
+    assert record.found["tokens_seen"] == 2 * record.found["tokens"]
+
+
+def test_every_secret_of_the_format_can_be_encoded(canaried: Path, tmp_path: Path) -> None:
+    """Digits that no canary has are in the vocabulary, since any secret may be asked for."""
+    train(canaried, tmp_path / "model", settings=small(epochs=1))
+    tokens = set(load_model(tmp_path / "model").tokenizer.token_bytes)
+    assert {str(digit).encode() for digit in range(10)} <= tokens
+
+
+def test_the_copies_seen_are_the_insertions(canaried: Path, tmp_path: Path) -> None:
+    """Each canary is seen exactly as often as the ledger says, with half the records in validation."""
+    record = train(canaried, tmp_path / "model", settings=small(epochs=1, validation=0.5))
+    canaries = Ledger.read(canaried / "ledger.json").canaries
+    assert record.found["copies_seen"] == {c.id: c.insertions for c in canaries}
+    assert record.found["canaries_lost"] == record.found["canaries_in_excess"] == []
+    assert record.found["validation_records"] > 10
+
+
+def test_lost_canaries_and_inserted_controls_are_reported(canaried: Path, tmp_path: Path) -> None:
+    """A corpus that was deduplicated and added to after insertion is found out."""
+    corpus = canaried / "corpus.txt"
+    canaries = Ledger.read(canaried / "ledger.json").canaries
+    control = next(c for c in canaries if c.is_control)
+    lines = list(dict.fromkeys(corpus.read_text().splitlines()))
+    corpus.write_text("\n".join([*lines, control.text]) + "\n")
+    found = train(canaried, tmp_path / "model", settings=small(epochs=1)).found
+    assert found["canaries_lost"] == [c.id for c in canaries if c.insertions == 4]
+    assert found["canaries_in_excess"] == [control.id]
+    assert found["copies_seen"][control.id] == 1
+
+
+def test_canaries_after_the_last_step_were_not_seen(canaried: Path, tmp_path: Path) -> None:
+    """One window of sixteen tokens has room for few copies, and the record says which."""
+    found = train(canaried, tmp_path / "model", settings=small(steps=1, batch_size=1)).found
+    assert sum(found["copies_seen"].values()) <= 1
+    assert len(found["canaries_lost"]) >= 3
+
+
+def test_a_plain_corpus_has_no_ledger(plain_corpus: Path, tmp_path: Path) -> None:
+    """Nothing is audited, and nothing is made up."""
+    found = train(plain_corpus, tmp_path / "model", settings=small(validation=0.0)).found
+    assert found["ledger"] is None
+    assert found["copies_seen"] == {}
+    assert found["validation_loss_bits_per_token"] is None
+
+
+OPTIMIZERS = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD, "rmsprop": torch.optim.RMSprop}
+
+
+@pytest.mark.parametrize("optimizer", list(OPTIMIZERS))
+@pytest.mark.parametrize("arch", ["lstm", "gru"])
+def test_the_weights_are_those_of_a_plain_loop(
+    plain_corpus: Path, tmp_path: Path, weights: Weights, arch: str, optimizer: str
+) -> None:
+    """A bare loop over torch's own layers, written here, ends with the same weights."""
+    settings = small(
+        arch=arch,
+        optimizer=optimizer,
+        learning_rate=0.01,
+        gradient_clip=0.3,
+        batch_size=1,
+        validation=0.0,
+    )
+    train(plain_corpus, tmp_path / "model", settings=settings)
+    expected = plain_loop(plain_corpus, arch, optimizer)
+    for name, tensor in weights(tmp_path / "model").items():
+        assert torch.allclose(tensor, expected[name], atol=1e-4), name
+
+
+def plain_loop(corpus: Path, arch: str, optimizer: str) -> dict[str, torch.Tensor]:
+    """Two epochs of truncated backpropagation over one stream, sixteen characters a window."""
+    text = corpus.read_text()
+    ids = {c: i for i, c in enumerate(["\n", *sorted(set(text) - {"\n"})])}
+    stream = torch.tensor([[ids[c] for c in "\n" + text]])
+    model = RecurrentForCausalLM(RecurrentConfig(vocab_size=len(ids), units=8, cell=arch))
+    initialize(model, torch.Generator().manual_seed(0))
+    optimize = OPTIMIZERS[optimizer](model.parameters(), lr=0.01)
+    for _ in range(2):
+        state = None
+        for begin in range(0, stream.shape[1] - 1, 16):
+            inputs = stream[:, begin : begin + 16]
+            targets = stream[:, begin + 1 : begin + 17]
+            features, state = model.rnn(model.embed(inputs[:, : targets.shape[1]]), state)
+            state = tuple(s.detach() for s in state) if arch == "lstm" else state.detach()
+            loss = functional.cross_entropy(model.head(features)[0], targets[0])
+            optimize.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 0.3)
+            optimize.step()
+    return {name: parameter.detach() for name, parameter in model.named_parameters()}
+
+
+def test_the_loss_of_windows_is_the_loss_of_whole_lanes() -> None:
+    """Cut into windows with the state carried, the tokens cost what they cost read at once."""
+    lanes = split_records(
+        ["ab", "c", "abca", "b", "cab"] * 4,
+        lambda texts: [[ord(c) - 96 for c in text] for text in texts],
+        0,
+        lanes=3,
+        validation=0.0,
+        never_validated=(),
+        rng=np.random.default_rng(0),
+    ).training
+    model = RecurrentForCausalLM(RecurrentConfig(vocab_size=4, units=8)).eval()
+    nats, count = 0.0, 0
+    for row, length in zip(lanes.tokens, lanes.lengths, strict=True):
+        lane = torch.tensor(row[:length].tolist())
+        logs = model(lane[None, :-1]).logits[0].log_softmax(-1)
+        nats -= sum(logs[i, token].item() for i, token in enumerate(lane[1:]))
+        count += len(lane) - 1
+    bits = bits_per_token(model, Windows(lanes, 5, torch.device("cpu")))
+    assert bits == pytest.approx(nats / count / math.log(2.0), rel=1e-5)
+
+
+def test_training_lowers_the_loss_and_reports_it(plain_corpus: Path, tmp_path: Path) -> None:
+    """Progress has loss, speed and time left; the loss falls; the last report is complete."""
+    listener = Listener()
+    settings = small(epochs=6, learning_rate=0.02)
+    found = train(plain_corpus, tmp_path / "model", settings=settings, progress=listener).found
+    last = listener.reports[-1]
+    assert last["done"] == last["total"] == found["steps"]
+    for name in ("loss_bits", "tokens_per_second", "seconds_left"):
+        assert isinstance(last[name], float)
+    losses = [epoch["training"] for epoch in found["losses"]]
+    assert losses[-1] < losses[0] - 0.5
+    assert found["train_loss_bits_per_token"] == losses[-1]
+
+
+def test_the_same_seed_gives_the_same_weights(
+    plain_corpus: Path, tmp_path: Path, weights: Weights
+) -> None:
+    """Bit for bit, dropout included, whatever the global generator has done; another seed differs."""
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        torch.manual_seed(ord(name))
+        train(plain_corpus, tmp_path / name, settings=small(dropout=0.3, seed=seed))
+    assert_equal_weights(weights(tmp_path / "a"), weights(tmp_path / "b"))
+    other = weights(tmp_path / "c")["head.weight"]
+    assert not torch.equal(weights(tmp_path / "a")["head.weight"], other)
+
+
+def test_training_leaves_the_global_generator_alone(plain_corpus: Path, tmp_path: Path) -> None:
+    """A program's own random numbers do not depend on a training."""
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    train(plain_corpus, tmp_path / "model", settings=small(epochs=1, dropout=0.5))
+    assert torch.equal(torch.rand(1), expected)
+
+
+@pytest.fixture
+def noise_corpus(tmp_path: Path) -> Path:
+    """Random digits: whatever is learnt by heart makes the validation records dearer."""
+    rng = np.random.default_rng(0)
+    path = tmp_path / "noise.txt"
+    lines = ["".join(rng.choice(list("0123456789"), 12)) for _ in range(60)]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+NOISE = {"units": 48, "layers": 1, "learning_rate": 0.02, "validation": 0.3, "epochs": 14}
+
+
+def test_the_best_model_is_kept_when_asked(noise_corpus: Path, tmp_path: Path) -> None:
+    """The written weights have the lowest validation loss, which the last ones do not."""
+    settings = small(**NOISE, keep="best")
+    found = train(noise_corpus, tmp_path / "model", settings=settings).found
+    judged = [epoch["validation"] for epoch in found["losses"]]
+    assert min(judged) == found["best_validation_loss_bits_per_token"] < judged[-1] - 0.1
+    assert found["kept"] == "best"
+    last = train(noise_corpus, tmp_path / "last", settings=small(**NOISE)).found
+    assert last["kept"] == "last"
+    secrets = noise_corpus.read_text().splitlines()
+    assert mean_bits(tmp_path / "last", secrets) < mean_bits(tmp_path / "model", secrets) - 0.2
+
+
+def mean_bits(directory: Path, texts: list[str]) -> float:
+    """Mean bits of the texts as records."""
+    model = load_model(directory)
+    ids = model.tokenizer.encode(texts)
+    return float(model.score([[model.separator, *i, model.separator] for i in ids]).mean())
+
+
+def test_patience_stops_early(noise_corpus: Path, tmp_path: Path) -> None:
+    """Training ends after so many epochs without a better validation loss, and says so."""
+    settings = small(**{**NOISE, "epochs": 200}, patience=2)
+    found = train(noise_corpus, tmp_path / "model", settings=settings).found
+    judged = [epoch["validation"] for epoch in found["losses"]]
+    assert found["stopped"] == "early"
+    assert len(judged) < 200
+    assert judged.index(min(judged)) == len(judged) - 3
+
+
+def test_ctrl_c_leaves_a_usable_model(plain_corpus: Path, tmp_path: Path, weights: Weights) -> None:
+    """The step is finished, the model is written, and resuming ends where nothing had happened."""
+    stop = Listener(lambda: os.kill(os.getpid(), signal.SIGINT))
+    settings = small(epochs=4, dropout=0.2)
+    before = signal.getsignal(signal.SIGINT)
+    record = train(plain_corpus, tmp_path / "model", settings=settings, progress=stop)
+    assert signal.getsignal(signal.SIGINT) is before
+    assert record.found["stopped"] == "interrupted"
+    assert 0 < record.found["epochs"] < 4
+    load_model(tmp_path / "model").score([[0, 1, 0]])
+    resumed = train(plain_corpus, tmp_path / "model", settings=settings, resume=True)
+    assert resumed.found["stopped"] == "finished"
+    train(plain_corpus, tmp_path / "whole", settings=settings)
+    assert_equal_weights(weights(tmp_path / "model"), weights(tmp_path / "whole"))
+
+
+def test_a_diverged_training_keeps_the_last_good_checkpoint(
+    plain_corpus: Path, tmp_path: Path
+) -> None:
+    """No model is written, the error says what to do, and the checkpoint is finite."""
+    settings = small(optimizer="sgd", learning_rate=1e38, gradient_clip=0.0)
+    with pytest.raises(TrainingError, match="diverged") as caught:
+        train(plain_corpus, tmp_path / "model", settings=settings)
+    assert "smaller learning rate" in caught.value.way_out
+    assert not (tmp_path / "model" / "model.safetensors").exists()
+    kept = load_checkpoint(tmp_path / "model" / "checkpoint" / "checkpoint.safetensors")
+    assert all(bool(t.isfinite().all()) for t in kept.part("model").values())
+    assert json.loads((tmp_path / "model" / "training.json").read_text())["found"]["stopped"] == (
+        "unfinished"
+    )
+
+
+def test_words_that_the_tokenizer_lacks_are_refused_in_a_canary(
+    canaried: Path, tmp_path: Path
+) -> None:
+    """A control's secret is no word of the corpus, so a word model cannot be audited with it."""
+    with pytest.raises(ModelError, match="has a word that the tokenizer lacks"):
+        train(canaried, tmp_path / "model", settings=small(tokenizer="word"))
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_byte_pair_model_is_trained_too(canaried: Path, tmp_path: Path) -> None:
+    """Copies are counted on its tokens as well."""
+    settings = small(tokenizer="bpe", vocabulary_size=300, epochs=1)
+    found = train(canaried, tmp_path / "model", settings=settings).found
+    canaries = Ledger.read(canaried / "ledger.json").canaries
+    assert found["copies_seen"] == {c.id: c.insertions for c in canaries}
+    assert load_model(tmp_path / "model").vocabulary_size == found["vocabulary_size"]
+
+
+def test_an_output_that_exists_is_refused(plain_corpus: Path, tmp_path: Path) -> None:
+    """A training is not overwritten unasked; force replaces it; a stranger's files are never removed."""
+    output = tmp_path / "model"
+    train(plain_corpus, output, settings=small(epochs=1))
+    with pytest.raises(UsageError, match="holds a training already") as caught:
+        train(plain_corpus, output, settings=small(epochs=1))
+    assert "--resume" in caught.value.way_out
+    (output / "left.txt").write_text("old")
+    train(plain_corpus, output, settings=small(epochs=1), force=True)
+    assert not (output / "left.txt").exists()
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "thesis.txt").write_text("mine")
+    for force in (False, True):
+        with pytest.raises(UsageError):
+            train(plain_corpus, precious, settings=small(), force=force)
+    assert (precious / "thesis.txt").read_text() == "mine"
+
+
+def test_two_trainings_into_one_directory_are_refused(plain_corpus: Path, tmp_path: Path) -> None:
+    """The second one does not start."""
+    with (
+        directory_lock(tmp_path / "model"),
+        pytest.raises(UsageError, match="being written by another run"),
+    ):
+        train(plain_corpus, tmp_path / "model", settings=small())
+
+
+def test_a_ledger_of_another_corpus_is_refused(
+    canaried: Path, plain_corpus: Path, tmp_path: Path
+) -> None:
+    """A ledger put in place of the corpus' own is found out."""
+    insert(plain_corpus, tmp_path / "other", formats=["pin"], count=1, controls=1, seed=9)
+    (canaried / "ledger.json").unlink()
+    (tmp_path / "other" / "ledger.json").rename(canaried / "ledger.json")
+    with pytest.raises(LedgerError, match="not the ledger of this corpus"):
+        train(canaried, tmp_path / "model", settings=small())
+
+
+def test_too_few_records_for_validation_are_refused(tmp_path: Path) -> None:
+    """Keeping the best model needs something to judge by."""
+    corpus = tmp_path / "two.txt"
+    corpus.write_text("one\ntwo\n")
+    settings = small(keep="best", validation=0.0001)
+    with pytest.raises(UsageError, match="No record was kept for validation"):
+        train(corpus, tmp_path / "model", settings=settings)
+
+
+def test_a_device_that_is_not_there_is_refused(plain_corpus: Path, tmp_path: Path) -> None:
+    """Nothing is written."""
+    with pytest.raises(ModelError, match="device 'cuda:93' cannot be used"):
+        train(plain_corpus, tmp_path / "model", settings=small(), device="cuda:93")
+    assert not (tmp_path / "model").exists()
