@@ -1,0 +1,79 @@
+"""How much of the secrets in its training text would a language model give away?
+
+A measurement is a *canary* (a format and a secret), a *model* (the log-perplexity it gives a text) and an *estimator*
+(rank → exposure) or a *search* (extraction)::
+
+    import secretaudit
+
+    secretaudit.insert("corpus.txt", "canaried/", formats=["random-number"], repeats=(1, 4, 16), seed=1)
+    secretaudit.train("canaried/", "model/")
+    exposure = secretaudit.expose("model/")
+    extraction = secretaudit.extract("model/", format="random-number")
+    verdict = secretaudit.gate(exposure, max_exposure=10)
+
+Names are looked up when they are first used, so importing the package imports neither torch nor numpy.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from secretaudit import errors
+from secretaudit._version import __version__
+
+# Not lazy: importing the folder ``gate`` later would put the module in the place of the function.
+from secretaudit.gate import gate
+from secretaudit.records import Record
+
+if TYPE_CHECKING:
+    from secretaudit.canary.format import Format, library, parse_format
+    from secretaudit.canary.ledger import Ledger
+    from secretaudit.exposure.audit import expose
+    from secretaudit.extraction.audit import extract
+    from secretaudit.insertion import insert, remove
+    from secretaudit.training.run import train
+    from secretaudit.training.settings import TrainingSettings
+
+_LAZY = {
+    "Format": "secretaudit.canary.format",
+    "Ledger": "secretaudit.canary.ledger",
+    "TrainingSettings": "secretaudit.training.settings",
+    "expose": "secretaudit.exposure.audit",
+    "extract": "secretaudit.extraction.audit",
+    "insert": "secretaudit.insertion",
+    "library": "secretaudit.canary.format",
+    "parse_format": "secretaudit.canary.format",
+    "remove": "secretaudit.insertion",
+    "train": "secretaudit.training.run",
+}
+
+__all__ = [
+    "Format",
+    "Ledger",
+    "Record",
+    "TrainingSettings",
+    "__version__",
+    "errors",
+    "expose",
+    "extract",
+    "gate",
+    "insert",
+    "library",
+    "parse_format",
+    "remove",
+    "train",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name on its first use."""
+    if name not in _LAZY:
+        raise AttributeError(f"module 'secretaudit' has no attribute {name!r}")
+    value: object = getattr(import_module(_LAZY[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,5 @@
+"""``python -m secretaudit`` is the command ``secretaudit``."""
+
+from secretaudit.cli import main
+
+main()
