@@ -18,7 +18,7 @@ and the record that names it is readable by its owner only.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +33,7 @@ from secretaudit.corpus.inserting import insert_copies, place, remove_copies
 from secretaudit.corpus.occurrences import Needles
 from secretaudit.corpus.reading import changed, empty, sha256_of, state_of
 from secretaudit.corpus.stream import Source
-from secretaudit.corpus.survey import Copies, survey, verify
+from secretaudit.corpus.survey import Copies, passing, survey, verify
 from secretaudit.errors import CorpusError, FormatError, LedgerError, UsageError
 from secretaudit.progress import Progress, SilentProgress
 from secretaudit.records import (
@@ -78,10 +78,9 @@ def insert(
         progress: Told how many records have passed, with ``stage``.
 
     Returns:
-        The record (kind "insertion"). ``found`` has the names of the files in ``output``, ``records`` before and
-        ``canaried_records`` after insertion, ``sha256`` of the input and ``canaried_sha256`` of the output,
-        ``canaries``, ``controls``, ``inserted`` (copies), ``ledger_identity``, and ``secrets_by_chance``: how often
-        secrets of small spaces stand in the input, by canary id.
+        The record (kind "insertion"). ``found`` has the names of the files in ``output``, counts and hashes before
+        and after, ``ledger_identity``, and ``secrets_by_chance``: how often secrets of small spaces stand in the
+        input, by canary id.
 
     Raises:
         CorpusError: The corpus is missing, empty, binary, malformed, or holds a canary or secret already.
@@ -91,29 +90,14 @@ def insert(
     """
     started = time.time()
     progress = progress or SilentProgress()
-    specs = [formats] if isinstance(formats, str | Format) else formats
-    wanted = [spec if isinstance(spec, Format) else parse_format(spec) for spec in specs]
+    wanted = _formats(formats)
     at_least("seed", seed, 0)
-    if not wanted:
-        raise UsageError(
-            "There is nothing to insert.",
-            "No format was named.",
-            "Name one or more; the library is listed by: secretaudit formats",
-        )
     source = open_input(corpus, output, text_column=text_column, force=force)
     drawing, placing, salting = _streams(seed)
-    canaries = tuple(
-        draw_canaries(wanted, count=count, repeats=tuple(repeats), controls=controls, rng=drawing)
-    )
+    canaries = draw_canaries(wanted, count=count, repeats=repeats, controls=controls, rng=drawing)
     copies = _copies(canaries, source)
     before = _Input.read(source, wanted, canaries, progress)
-    ledger = Ledger(
-        seed=seed,
-        formats={entry.name: entry for entry in wanted},
-        canaries=canaries,
-        corpus={"name": Path(corpus).name, "sha256": before.sha256, "records": before.records},
-        salt=salting.bytes(16).hex(),
-    )
+    ledger = _new_ledger(seed, wanted, canaries, before, salting)
     asked = {
         "corpus": Path(corpus).resolve(),
         "formats": [{"name": entry.name, "template": entry.template} for entry in wanted],
@@ -179,10 +163,10 @@ def remove(
     copies = _copies(book.canaries, source)
     with directory_being_written(output, force=force) as directory:
         target = directory / source.output_name
-        removal = remove_copies(source, target, copies, _stage(progress, "removing", None))
+        removal = remove_copies(source, target, copies, passing(progress, "removing", None))
         made = source.reopened(target)
         none = [Copies(text=copy.text, insertions=0) for copy in copies]
-        verify(made, none, removal.records, _stage(progress, "verifying", removal.records))
+        verify(made, none, removal.records, passing(progress, "verifying", removal.records))
         digest = sha256_of(made)
         record = Record(
             kind="insertion",
@@ -211,6 +195,7 @@ def remove(
 class _Input:
     """What the input held before insertion."""
 
+    name: str
     records: int
     sha256: str
     #: Canary id → occurrences of its secret, where the secret space is small; only those that occur.
@@ -226,15 +211,11 @@ class _Input:
         canaries: Sequence[Canary],
         progress: Progress,
     ) -> _Input:
-        """Count, hash and search the input.
-
-        Raises:
-            CorpusError: The input has no record, or holds a canary or a telling secret.
-        """
+        """Count, hash and search the input; CorpusError if it is empty or holds a canary."""
         state = state_of(source)
         strings = {canary.text for canary in canaries} | {canary.secret for canary in canaries}
         needles = Needles(sorted(strings - {""}))
-        surveyed = survey(source, needles, _stage(progress, "checking", None))
+        surveyed = survey(source, needles, passing(progress, "checking", None))
         if surveyed.records == 0:
             raise empty(source.path)
         counts = surveyed.occurrences.inside.tolist()
@@ -248,9 +229,34 @@ class _Input:
         if present:
             raise _already_there(source.path, present)
         by_chance = {c.id: times[c.secret] for c in canaries if times[c.secret]}
+        digest, name = sha256_of(source), source.path.name
         return cls(
-            records=surveyed.records, sha256=sha256_of(source), by_chance=by_chance, state=state
+            name=name, records=surveyed.records, sha256=digest, by_chance=by_chance, state=state
         )
+
+
+def _formats(specs: Sequence[str | Format] | Format) -> list[Format]:
+    """The formats that are named, one by itself too."""
+    listed = [specs] if isinstance(specs, str | Format) else specs
+    if not listed:
+        raise UsageError(
+            "There is nothing to insert.",
+            "No format was named.",
+            "Name one or more; the library is listed by: secretaudit formats",
+        )
+    return [spec if isinstance(spec, Format) else parse_format(spec) for spec in listed]
+
+
+def _new_ledger(
+    seed: int, formats: list[Format], canaries: list[Canary], before: _Input, salting: Generator
+) -> Ledger:
+    return Ledger(
+        seed=seed,
+        formats={entry.name: entry for entry in formats},
+        canaries=tuple(canaries),
+        corpus={"name": before.name, "sha256": before.sha256, "records": before.records},
+        salt=salting.bytes(16).hex(),
+    )
 
 
 def _write_corpus(
@@ -263,13 +269,13 @@ def _write_corpus(
 ) -> Source:
     """Write the canaried corpus, read it back, and check every count."""
     placement = place(copies, before.records, placing)
-    stage = _stage(progress, "inserting", before.records)
+    stage = passing(progress, "inserting", before.records)
     copied = insert_copies(source, directory / source.output_name, placement, stage)
     if copied != before.records or state_of(source) != before.state:
         raise changed(source.path)
     made = source.reopened(directory / source.output_name)
     total = before.records + len(placement.texts)
-    verify(made, copies, total, _stage(progress, "verifying", total))
+    verify(made, copies, total, passing(progress, "verifying", total))
     return made
 
 
@@ -336,13 +342,5 @@ def _already_there(path: Path, present: Sequence[str]) -> CorpusError:
 
 def _streams(seed: int) -> tuple[Generator, Generator, Generator]:
     """Independent generators for the canaries, their places and the salt."""
-    drawing, placing, salting = np.random.SeedSequence(seed).spawn(3)
-    make = np.random.default_rng
-    return make(drawing), make(placing), make(salting)
-
-
-def _stage(progress: Progress, stage: str, total: int | None) -> Callable[[int], None]:
-    def passed(records: int) -> None:
-        progress.update(done=records, total=total, stage=stage)
-
-    return passed
+    first, second, third = map(np.random.default_rng, np.random.SeedSequence(seed).spawn(3))
+    return first, second, third

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from secretaudit.corpus.occurrences import Needles, Occurrences
 from secretaudit.corpus.stream import Source
 from secretaudit.errors import CorpusError
+from secretaudit.progress import Progress
 
 #: Called now and then with the number of records passed.
 Passed = Callable[[int], None]
@@ -43,6 +44,15 @@ class Survey:
 
     records: int
     occurrences: Occurrences
+
+
+def passing(progress: Progress, stage: str, total: int | None) -> Passed:
+    """A listener that hands the number of records on to ``progress``."""
+
+    def passed(records: int) -> None:
+        progress.update(done=records, total=total, stage=stage)
+
+    return passed
 
 
 def survey(source: Source, needles: Needles, passed: Passed) -> Survey:

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from secretaudit._checks import positive
 from secretaudit.audited import Audited, open_audited
 from secretaudit.canary.ledger import Canary, Ledger
 from secretaudit.errors import CouldNotMeasure, LedgerError
@@ -82,10 +83,11 @@ def expose(
     Raises:
         ModelError: The model cannot be loaded or gives no usable probabilities.
         LedgerError: No ledger, or one that does not belong to the model.
-        UsageError: An unknown method, an empty budget.
+        UsageError: An unknown method, an empty budget, a precision of 0.
     """
     started = time.time()
     _, default = estimator(method)
+    positive("precision", precision)
     settings = _Settings(
         method=method,
         budget=default if budget is None else Budget.parse(budget),

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from secretaudit.exposure.estimate import MEASURED, Count, Estimate, Question
+from secretaudit.exposure.estimate import MEASURED, Count, Estimate, Question, bracket
 from secretaudit.progress import Progress
 from secretaudit.tree.budget import Meter
 from secretaudit.tree.secret_tree import TOLERANCE_BITS
@@ -26,11 +26,32 @@ def branch_and_bound(question: Question, meter: Meter, progress: Progress) -> li
     There is one walk per canary, cheapest first, so that a dear canary cannot spend the budget of a memorized one.
     """
     found: dict[int, Estimate] = {}
-    for canary in np.argsort(question.costs, kind="stable").tolist():
+    order = np.argsort(question.costs, kind="stable").tolist()
+    for canary in order:
         if canary not in found:
             found = _walk(question, float(question.costs[canary]), meter) | found
         progress.update(done=len(found), total=len(question.costs), nodes=meter.nodes)
+    known = [i for i in order if found[i].status == MEASURED]
+    if known:
+        found = {i: _behind(e, question, i, known[-1], found[known[-1]]) for i, e in found.items()}
     return [found[i] for i in range(len(question.costs))]
+
+
+def _behind(
+    estimate: Estimate, question: Question, canary: int, known: int, last: Estimate
+) -> Estimate:
+    """The bracket of a canary that is dearer than the last one whose rank is known: what ranks before that one ranks
+    before this one too, and a walk that was cut short may not have come so far again."""
+    if estimate.status == MEASURED or last.rank is None:
+        return estimate
+    apart = bool(question.costs[canary] > question.costs[known] + 2 * TOLERANCE_BITS)
+    return bracket(
+        low=max(estimate.rank_low, last.rank + apart),
+        high=estimate.rank_high,
+        size=estimate.size,
+        method=estimate.method,
+        nodes=estimate.nodes,
+    )
 
 
 def ranks_up_to(question: Question, limit: float, meter: Meter) -> dict[int, Estimate]:

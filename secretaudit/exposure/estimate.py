@@ -154,14 +154,20 @@ class Count:
                 ties=ties,
                 nodes=nodes,
             )
-        low = max(against, cheaper + 1)
-        return Estimate(
-            method=method,
-            size=size,
-            rank=None,
-            rank_low=low,
-            rank_high=high,
-            nodes=nodes,
-            status=BOUNDED,
-            note=f"The budget ran out: {low - 1:,} secrets are proven cheaper, {size - high:,} dearer.",
+        return bracket(
+            low=max(against, cheaper + 1), high=high, size=size, method=method, nodes=nodes
         )
+
+
+def bracket(*, low: float, high: float, size: int, method: str, nodes: int) -> Estimate:
+    """What a budget that ended leaves: 1 + secrets proven cheaper, and |R| − secrets proven dearer."""
+    return Estimate(
+        method=method,
+        size=size,
+        rank=None,
+        rank_low=low,
+        rank_high=high,
+        nodes=nodes,
+        status=BOUNDED,
+        note=f"The budget ran out: {low - 1:,} secrets are proven cheaper, {size - high:,} dearer.",
+    )

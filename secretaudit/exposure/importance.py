@@ -37,24 +37,30 @@ PRECISION_BITS = 0.5
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Sample:
-    """All draws so far, and the canaries as the same proposals see them."""
+    """All draws so far, and the canaries as the same proposals see them.
 
-    rounds: tuple[Draws, ...]
+    Attributes:
+        first: The first round, with the paths that were taken; of later rounds only ``parts`` is kept.
+        parts: Cost, weight, stratum and identity of every draw, one entry per round.
+        canaries: The canaries' own paths.
+    """
+
+    first: Draws
+    parts: tuple[WeightedDraws, ...]
     canaries: Paths
 
     @property
     def draws(self) -> int:
         """n."""
-        return sum(len(r) for r in self.rounds)
+        return sum(len(part.costs) for part in self.parts)
 
     def weighted(self) -> WeightedDraws:
-        """Cost, weight, stratum and identity of every draw."""
-        log2_q = np.concatenate([r.log2_q for r in self.rounds])
+        """All rounds as one."""
         return WeightedDraws(
-            costs=np.concatenate([r.cost for r in self.rounds]),
-            weights=np.exp2(-log2_q),
-            strata=np.concatenate([r.stratum for r in self.rounds]),
-            canaries=np.concatenate([_which(r.path_token, self.canaries) for r in self.rounds]),
+            costs=np.concatenate([part.costs for part in self.parts]),
+            weights=np.concatenate([part.weights for part in self.parts]),
+            strata=np.concatenate([part.strata for part in self.parts]),
+            canaries=np.concatenate([part.canaries for part in self.parts]),
         )
 
     def ranks(self, size: int, tolerance: float) -> WeightedRanks:
@@ -69,11 +75,11 @@ class Sample:
 
     def nodes_within(self, limits: NDArray[np.float64]) -> NDArray[np.float64]:
         """Estimated number of nodes that a walk up to each limit (bits) would visit (Knuth 1975)."""
-        cost = np.concatenate([r.path_cost.ravel() for r in self.rounds])
-        weight = np.exp2(-np.concatenate([r.path_log2_q.ravel() for r in self.rounds]))
+        cost = self.first.path_cost.ravel()
+        weight = np.exp2(-self.first.path_log2_q.ravel())
         there = ~np.isnan(cost)
         order = np.argsort(cost[there])
-        running = np.concatenate([[0.0], np.cumsum(weight[there][order])]) / self.draws
+        running = np.concatenate([[0.0], np.cumsum(weight[there][order])]) / len(self.first)
         found: NDArray[np.float64] = running[
             np.searchsorted(cost[there][order], limits, side="right")
         ]
@@ -100,9 +106,8 @@ def first_round(question: Question, meter: Meter, rng: np.random.Generator) -> S
     texts = [tree.form.render(secret) for secret in question.secrets]
     paths = [[*ids, separator][depth:] for ids in tree.model.tokenizer.encode(texts)]
     canaries = follow_paths(tree, trunk, paths, TEMPERATURES, meter)
-    return Sample(
-        rounds=(draw_leaves(tree, trunk, TEMPERATURES, PER_ROUND, rng, meter),), canaries=canaries
-    )
+    first = draw_leaves(tree, trunk, TEMPERATURES, PER_ROUND, rng, meter)
+    return Sample(first=first, parts=(_weighted(first, canaries),), canaries=canaries)
 
 
 def refine(
@@ -124,13 +129,14 @@ def refine(
             break
         # A width falls like 1/sqrt(n): draw towards what is missing, at most doubling what is there.
         missing = sample.draws * ((widest / precision) ** 2 - 1.0)
-        rounds = int(np.clip(missing // (PER_ROUND * len(TEMPERATURES)), 1, len(sample.rounds)))
+        rounds = int(np.clip(missing // (PER_ROUND * len(TEMPERATURES)), 1, len(sample.parts)))
         more = []
         for _ in range(rounds):
-            more.append(draw_leaves(question.tree, trunk, TEMPERATURES, PER_ROUND, rng, meter))
+            drawn = draw_leaves(question.tree, trunk, TEMPERATURES, PER_ROUND, rng, meter)
+            more.append(_weighted(drawn, sample.canaries))
             if meter.spent:
                 break
-        sample = replace(sample, rounds=(*sample.rounds, *more))
+        sample = replace(sample, parts=(*sample.parts, *more))
     return sample
 
 
@@ -166,7 +172,13 @@ def _half_width(sample: Sample, size: int) -> NDArray[np.float64]:
     )
 
 
-def _which(path_token: NDArray[np.int64], canaries: Paths) -> NDArray[np.int64]:
-    """Which canary each drawn leaf is, −1 for none."""
+def _weighted(drawn: Draws, canaries: Paths) -> WeightedDraws:
+    """What is kept of a round: the paths are only needed to see which draws are canaries."""
     known = {row.tobytes(): number for number, row in enumerate(canaries.path_token)}
-    return np.array([known.get(row.tobytes(), -1) for row in path_token], dtype=np.int64)
+    which = [known.get(row.tobytes(), -1) for row in drawn.path_token]
+    return WeightedDraws(
+        costs=drawn.cost,
+        weights=np.exp2(-drawn.log2_q),
+        strata=drawn.stratum,
+        canaries=np.array(which, dtype=np.int64),
+    )

@@ -83,18 +83,17 @@ def sampling(
     progress: Progress,
 ) -> Found:
     """Draw ``DRAWS`` continuations (fewer when the budget ends) and count the secrets among them."""
-    trunk, trunk_tokens = tree.trunk(meter)
+    prompt, before = _prompt(tree, meter)
     seen: Counter[tuple[int, ...]] = Counter()
     cost: dict[tuple[int, ...], float] = {}
     draws = 0
     while draws < DRAWS and not (draws and meter.spent):
-        for path, bits in _draw(tree, trunk, decoding, rng, meter):
+        for path, bits in _draw(tree, prompt, decoding, rng, meter):
             seen[path] += 1
             cost[path] = bits
         draws += _PER_ROUND
         progress.update(done=draws, total=DRAWS, nodes=meter.nodes)
     order = sorted(seen, key=lambda path: (-seen[path], cost[path]))[:top]
-    before = _trunk_tokens(tree, trunk_tokens)
     return Found(
         leaves=[Leaf(cost[path], [*before, *path]) for path in order],
         times=[seen[path] for path in order],
@@ -106,10 +105,10 @@ def sampling(
 
 
 def _draw(
-    tree: SecretTree, trunk: Frontier, decoding: Decoding, rng: np.random.Generator, meter: Meter
+    tree: SecretTree, prompt: Frontier, decoding: Decoding, rng: np.random.Generator, meter: Meter
 ) -> list[tuple[tuple[int, ...], float]]:
-    """One round of draws: (tokens after the trunk, cost in bits) of those that ended inside the format."""
-    nodes = trunk.take(np.zeros(_PER_ROUND, dtype=np.int64))
+    """One round of draws: (tokens after the prompt, cost in bits) of those that ended inside the format."""
+    nodes = prompt.take(np.zeros(_PER_ROUND, dtype=np.int64))
     paths = np.empty((_PER_ROUND, 0), dtype=np.int64)
     found: list[tuple[tuple[int, ...], float]] = []
     while len(nodes):
@@ -145,11 +144,19 @@ def _choose(
     return tree.children(nodes, log_p, memory, inside, edge[inside]).nodes, inside
 
 
-def _trunk_tokens(tree: SecretTree, count: int) -> list[int]:
-    """The tokens of the text before the hole."""
-    state, tokens = 0, []
-    for _ in range(count):
-        edge = int(tree.automaton.start[state])
-        tokens.append(int(tree.automaton.token[edge]))
-        state = int(tree.automaton.target[edge])
-    return tokens
+def _prompt(tree: SecretTree, meter: Meter) -> tuple[Frontier, list[int]]:
+    """The node after the text before the hole, and its tokens.
+
+    A secret may begin with characters that all secrets share; those are drawn like the rest, not given away.
+    """
+    node, tokens = tree.root(), []
+    spelled = tree.model.tokenizer.token_bytes
+    left = len(tree.model.tokenizer.lead) + len(tree.form.prefix.encode())
+    while tree.automaton.degree(node.state)[0] == 1:
+        token = int(tree.automaton.token[tree.automaton.start[node.state[0]]])
+        left -= len(spelled[token] or b"")
+        if left < 0:
+            break
+        node = tree.expand(node, meter).nodes
+        tokens.append(token)
+    return node, tokens

@@ -25,8 +25,9 @@ def shortest_path(tree: SecretTree, *, top: int, meter: Meter, progress: Progres
     complete = len(proven) == min(top, tree.form.size)
     note = ""
     if not complete:
+        what = "memory" if walk.out_of_memory else "budget"
         note = (
-            f"The budget ran out after {meter.nodes:,} queries: {len(proven)} of {top} secrets are proven, and whatever "
+            f"The {what} ran out after {meter.nodes:,} queries: {len(proven)} of {top} secrets are proven, and whatever "
             f"is missing costs at least {walk.bound:.2f} bits."
         )
     leaves = [*proven, *([] if complete else walk.unproven())][:top]

@@ -24,8 +24,10 @@ from secretaudit.models.recurrent_step import RecurrentStep
 
 #: Rows computed at a time on a CPU: the gates of a 2×200 model stay in the second-level cache.
 CHUNK_ROWS = 1024
-#: Logits held at a time by ``score``.
+#: Logits, gates and features held at a time by ``score``, about.
 SCORE_LIMIT_BYTES = 64 * 2**20
+#: Floats per token and unit that torch's layers hold: four gates, and inputs and outputs of layers.
+_WIDTHS_PER_PLACE = 8
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -142,8 +144,9 @@ class RecurrentLanguageModel:
         return bits
 
     def _batches(self, order: list[int], sequences: Sequence[Sequence[int]]) -> list[list[int]]:
-        """Indices, shortest sequences first, cut so that a batch's padded logits stay within the limit."""
-        places = max(1, SCORE_LIMIT_BYTES // (4 * self.vocabulary_size))
+        """Indices, shortest sequences first, cut so that a batch stays within the limit."""
+        width = self.vocabulary_size + _WIDTHS_PER_PLACE * self._shape[2]
+        places = max(1, SCORE_LIMIT_BYTES // (4 * width))
         batches: list[list[int]] = []
         for i in order:
             length = len(sequences[i])

@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
+import numpy as np
 from tokenizers import Tokenizer, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
@@ -44,7 +46,13 @@ class FastTokenizerView:
         self.lead, self.unambiguous = _family(description)
         self.token_bytes: Sequence[bytes | None] = _token_bytes(self._backend, description)
         self._unknown = _unknown(description)
-        self._characters = self.unambiguous and self.lead == b""
+        is_char = self.unambiguous and self.lead == b""
+        vocabulary = description["model"]["vocab"]
+        self._characters = (
+            _CharacterTable({token: vocabulary[token] for token in _plain_tokens(description)})
+            if is_char
+            else None
+        )
 
     def __len__(self) -> int:
         """Number of token ids."""
@@ -72,23 +80,40 @@ class FastTokenizerView:
         Raises:
             ModelError: A text has a character that a char tokenizer lacks.
         """
-        texts = list(texts)
-        if self._characters:
-            self._check_characters(texts)
-        encodings = self._backend.encode_batch_fast(texts, add_special_tokens=False)
+        if self._characters is not None:
+            return self._characters.encode(texts)
+        encodings = self._backend.encode_batch_fast(list(texts), add_special_tokens=False)
         return [encoding.ids for encoding in encodings]
 
-    def _check_characters(self, texts: list[str]) -> None:
-        """Name the first character that has no token."""
-        for character in dict.fromkeys("".join(texts)):
-            token = self._backend.token_to_id(character)
-            if token is None:
-                raise ModelError(
-                    f"The tokenizer has no token for the character {character!r}"
-                    f" (U+{ord(character):04X}).",
-                    "It was made from a corpus in which that character does not occur.",
-                    "Train on a corpus that has the format's canaries, or use a bpe tokenizer.",
-                )
+
+class _CharacterTable:
+    """Token ids of characters by code point: what a char tokenizer does, a hundred times faster."""
+
+    def __init__(self, ids: dict[str, int]) -> None:
+        characters = sorted(ids)
+        self._codes = np.array([ord(c) for c in characters], dtype=np.uint32)
+        self._ids = np.array([ids[c] for c in characters], dtype=np.int64)
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of each text."""
+        joined = "".join(texts)
+        codes = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+        places = np.searchsorted(self._codes, codes).clip(max=len(self._codes) - 1)
+        unknown = np.flatnonzero(self._codes[places] != codes)
+        if unknown.size:
+            raise _unknown_character(joined[unknown[0]])
+        ids = self._ids[places].tolist()
+        ends = np.cumsum([len(text) for text in texts]).tolist()
+        return [ids[begin:end] for begin, end in pairwise([0, *ends])]
+
+
+def _unknown_character(character: str) -> ModelError:
+    """The refusal that names a character, and nothing of the text around it."""
+    return ModelError(
+        f"The tokenizer has no token for the character {character!r} (U+{ord(character):04X}).",
+        "It was made from a corpus in which that character does not occur.",
+        "Train on a corpus that has the format's canaries, or use a bpe tokenizer.",
+    )
 
 
 def _separator(tokenizer: PreTrainedTokenizerFast) -> int:

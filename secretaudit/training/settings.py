@@ -16,7 +16,7 @@ from secretaudit.models.tokenizer import KINDS
 OPTIMIZERS = ("adam", "sgd", "rmsprop")
 KEEP = ("last", "best")
 #: Learning rates used when none is given.
-LEARNING_RATES = {"adam": 2e-3, "sgd": 1.0, "rmsprop": 1e-3}
+LEARNING_RATES = {"adam": 3e-3, "sgd": 1.0, "rmsprop": 1e-3}
 
 
 @dataclass(frozen=True, kw_only=True)

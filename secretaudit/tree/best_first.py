@@ -44,6 +44,7 @@ class BestFirst:
 
     Attributes:
         bound: Bits: every leaf that has not been given out costs at least this much.
+        out_of_memory: Whether the walk ended because nodes had to be forgotten.
     """
 
     def __init__(
@@ -52,22 +53,26 @@ class BestFirst:
         self.tree = tree
         self.meter = meter
         self.bound = 0.0
+        self.out_of_memory = False
         self._wanted = wanted
         self._batch = min(batch, tree.batch)
         self._cheapest: list[float] = []  # negated costs of the k cheapest leaves seen
         self._store = NodeStore(tree)
-        self._heap: list[Entry] = self._store.add(tree.root(), [])
+        self._heap: list[Entry] = []
+        self._push(self._store.add(tree.root(), []))
 
     def leaves(self) -> Iterator[Leaf]:
         """Yield leaves, cheapest first, each proven final, until k are out or the budget is spent."""
         given = 0
         while self._heap and given < self._wanted:
             top = self._heap[0]
-            self.bound = top.cost
+            self.bound = min(top.cost, self._store.forgotten)
+            if top.cost > self._store.forgotten:
+                self.out_of_memory = True
+                return
             if self._store.is_leaf(top):
-                heapq.heappop(self._heap)
                 given += 1
-                yield self._leaf(top)
+                yield self._leaf(self._pop())
             elif self.meter.spent:
                 return
             else:
@@ -80,32 +85,38 @@ class BestFirst:
 
     def unproven(self) -> list[Leaf]:
         """Leaves that were seen and not given out, cheapest first: something cheaper may exist."""
-        return [self._leaf(e) for e in sorted(self._heap) if self._store.is_leaf(e)]
+        loose = [e for e in self._heap if self._store.is_leaf(e)]
+        return [self._leaf(e) for e in sorted({*loose, *self._store.leaves()})]
 
     def _leaf(self, entry: Entry) -> Leaf:
         return Leaf(entry.cost, self._store.tokens(entry))
 
+    def _push(self, entry: Entry | None) -> None:
+        if entry is not None:
+            heapq.heappush(self._heap, entry)
+
+    def _pop(self) -> Entry:
+        """The cheapest entry; the next one of its block takes its place in the heap."""
+        entry = heapq.heappop(self._heap)
+        self._push(self._store.after(entry))
+        return entry
+
     def _cheapest_nodes(self) -> list[Entry]:
-        """Take the cheapest inner nodes off the heap; leaves met on the way go back."""
+        """Take the cheapest inner nodes; leaves met on the way go back."""
         chosen: list[Entry] = []
         aside: list[Entry] = []
-        while self._heap and len(chosen) < self._batch:
-            entry = heapq.heappop(self._heap)
+        while self._heap and len(chosen) < self._batch and self._heap[0].cost <= self.limit:
+            entry = self._pop()
             (aside if self._store.is_leaf(entry) else chosen).append(entry)
         for entry in aside:
             heapq.heappush(self._heap, entry)
-        return [e for e in chosen if e.cost <= self.limit]
+        return chosen
 
     def _read(self, entries: list[Entry]) -> None:
-        if not entries:
-            return
         nodes, order = self._store.gather(entries, self.meter)
-        children = self.tree.expand(nodes, self.meter)
-        for cost in children.nodes.cost[children.nodes.state == self.tree.automaton.terminal]:
-            heapq.heappush(self._cheapest, -float(cost))
+        children = self.tree.expand(nodes, self.meter).nodes
+        for cost in children.cost[children.state == self.tree.automaton.terminal].tolist():
+            heapq.heappush(self._cheapest, -cost)
             if len(self._cheapest) > self._wanted:
                 heapq.heappop(self._cheapest)
-        kept = children.nodes.cost <= self.limit
-        parents = [order[i] for i in children.parent[kept].tolist()]
-        for entry in self._store.add(children.nodes.take(kept), parents):
-            heapq.heappush(self._heap, entry)
+        self._push(self._store.add(children.take(children.cost <= self.limit), order))

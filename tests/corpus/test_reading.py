@@ -219,6 +219,12 @@ def test_the_line_is_counted_through_the_whole_file(tmp_path: Path) -> None:
     assert "line 300001, byte 1 of the line is 0xFF" in error.what
 
 
+def test_the_line_of_a_nul_byte_is_counted_through_the_whole_file(tmp_path: Path) -> None:
+    """Also in a later block."""
+    error = _refusal(_file(tmp_path, "a.txt", b"0123456789\n" * 300_000 + b"a\0\n"))
+    assert "line 300001 holds a NUL byte" in error.what
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [("a.jsonl", b'{"body": "x", "id": 1}\n'), ("a.csv", b"id,body\n1,x\n")],

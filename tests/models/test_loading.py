@@ -160,7 +160,7 @@ def test_a_damaged_tokenizer_is_refused(model_directory: Make) -> None:
     directory = model_directory()
     file = directory / "tokenizer.json"
     file.write_text(file.read_text()[:100])
-    with pytest.raises(ModelError, match="tokenizer in .* cannot be read"):
+    with pytest.raises(ModelError, match=r"tokenizer in .* cannot be read"):
         load_model(directory)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ def naive_bits(model: RecurrentForCausalLM, sequence: list[int]) -> float:
     """One token at a time with torch's layers, from a zero state, summed in Python floats."""
     state, bits = None, 0.0
     with torch.inference_mode():
-        for token, following in zip(sequence, sequence[1:], strict=False):
+        for token, following in pairwise(sequence):
             output = model(torch.tensor([[token]]), past_key_values=state)
             state = output.past_key_values
             bits -= float(output.logits[0, 0].log_softmax(-1)[following]) / math.log(2.0)
@@ -98,7 +99,7 @@ def test_walking_a_path_costs_its_score(cell: str) -> None:
     sequence = [0, 4, 9, 9, 1, 0]
     state, nats = language_model.start(), 0.0
     assert len(state) == 1
-    for token, following in zip(sequence, sequence[1:], strict=False):
+    for token, following in pairwise(sequence):
         logs, state = language_model.step(state, torch.tensor([0]), torch.tensor([token]))
         nats += float(logs[0, following])
     assert -nats / math.log(2.0) == pytest.approx(language_model.score([sequence])[0], abs=1e-4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
 from pathlib import Path
@@ -82,6 +83,15 @@ def test_characters_are_one_token_each() -> None:
     assert view.lead == b""
 
 
+@given(texts=st.lists(TEXT, max_size=5))
+@settings(max_examples=40, deadline=None)
+def test_characters_are_encoded_as_the_library_does(texts: list[str]) -> None:
+    """The table of code points gives what the tokenizers library gives, text by text."""
+    tokenizer = build_tokenizer("char", [*RECORDS, *texts])
+    library = [tokenizer.encode(text, add_special_tokens=False) if text else [] for text in texts]
+    assert FastTokenizerView(tokenizer).encode(texts) == library
+
+
 def test_words_carry_the_space_before_them() -> None:
     """A word's token includes its leading space, and repeated spaces are kept."""
     view = view_of("word", ["a b a  c"])
@@ -125,8 +135,6 @@ def test_the_same_records_give_the_same_byte_pairs_in_another_process() -> None:
         "print(hashlib.sha256(text.encode()).hexdigest())"
     )
     records = [f"the {i % 13} cats of no {i * i}" for i in range(400)]
-    import hashlib
-
     text = build_tokenizer("bpe", records, vocabulary_size=400).backend_tokenizer.to_str()
     other = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True

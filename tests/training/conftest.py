@@ -14,7 +14,23 @@ from safetensors.torch import load_file
 from secretaudit.insertion import insert
 from secretaudit.training.settings import TrainingSettings
 
-WORDS = "the order was sent on monday please call me back about your ticket thank you".split()
+WORDS = [
+    "the",
+    "order",
+    "was",
+    "sent",
+    "on",
+    "monday",
+    "please",
+    "call",
+    "me",
+    "back",
+    "about",
+    "your",
+    "ticket",
+    "thank",
+    "you",
+]
 
 
 @pytest.fixture(autouse=True)

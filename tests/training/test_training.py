@@ -109,8 +109,10 @@ def test_a_plain_corpus_has_no_ledger(plain_corpus: Path, tmp_path: Path) -> Non
 OPTIMIZERS = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD, "rmsprop": torch.optim.RMSprop}
 
 
-@pytest.mark.parametrize("optimizer", list(OPTIMIZERS))
-@pytest.mark.parametrize("arch", ["lstm", "gru"])
+@pytest.mark.parametrize(
+    ("arch", "optimizer"),
+    [("lstm", "adam"), ("lstm", "sgd"), ("lstm", "rmsprop"), ("gru", "adam")],
+)
 def test_the_weights_are_those_of_a_plain_loop(
     plain_corpus: Path, tmp_path: Path, weights: Weights, arch: str, optimizer: str
 ) -> None:

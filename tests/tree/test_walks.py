@@ -99,7 +99,8 @@ def test_cheapest_first_gives_leaves_in_order_whatever_the_batch(
 def test_cheapest_first_with_dropped_states_reads_them_again() -> None:
     """With room for a handful of model states only, the order is the same and more nodes are read."""
     roomy, tight = tree_of("x{digits:3}"), tree_of("x{digits:3}")
-    tight.memory = Memory(8 * 4)
+    tight.memory = Memory(400_000)
+    tight.model.state_bytes = 10_000  # type: ignore[misc]  # ten rows, and all the nodes
     tight.batch = 2
     meters = [Budget().meter(), Budget().meter()]
     found = [
@@ -120,6 +121,19 @@ def test_cheapest_first_without_budget_gives_a_valid_bound() -> None:
         assert np.allclose(given_out, truth[: len(given_out)], atol=1e-4)
         assert walk.bound <= truth[len(given_out)] + 1e-4
         assert all(leaf.cost >= walk.bound - 1e-9 for leaf in walk.unproven())
+
+
+def test_cheapest_first_that_forgets_nodes_proves_no_more_than_it_knows() -> None:
+    """Out of room, the walk gives out a right beginning and a bound below all that is missing."""
+    tree = tree_of("x{digits:4}")
+    truth = np.sort(naive_costs(tree))
+    tree.memory = Memory(4 * 48 * 400)
+    tree.batch = 16
+    walk = BestFirst(tree, Budget().meter(), wanted=500, batch=16)
+    given_out = [leaf.cost for leaf in walk.leaves()]
+    assert walk.out_of_memory and 0 < len(given_out) < 500
+    assert np.allclose(given_out, truth[: len(given_out)], atol=1e-4)
+    assert walk.bound <= truth[len(given_out)] + 1e-4
 
 
 def test_infinite_temperature_draws_uniformly() -> None:
