@@ -28,7 +28,7 @@ REPEATS = (1, 4, 16)
 COUNT = 3
 CONTROLS = 30
 SETTINGS = TrainingSettings(
-    arch="lstm", tokenizer="char", layers=1, units=192, epochs=14, batch_size=16, sequence_length=64
+    arch="lstm", tokenizer="char", layers=1, units=160, epochs=12, batch_size=16, sequence_length=64
 )
 #: The gate of the demo: a secret that is 1,000 times likelier than chance does not ship.
 MAX_EXPOSURE = 10.0

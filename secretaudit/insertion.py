@@ -11,12 +11,14 @@ A secret by itself is held against the corpus only where its space is so large (
 it cannot be chance. Four digits stand in any corpus; how often is written into the record and refuses nothing.
 
 Seeds: one ``SeedSequence`` gives three independent streams, for the canaries, the boundaries and the salt of the
-ledger's public part. Who knows the seed can therefore draw the secrets again: the seed is as secret as the ledger,
-and the record that names it is readable by its owner only.
+ledger's public part. Who knows or guesses the seed can draw the secrets again: the seed is as secret as the ledger, the record
+that names it is readable by its owner only, and the default is a fresh one that cannot be guessed. A seed like 1 is for
+experiments, not for a ledger whose public part is shown around.
 """
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -57,7 +59,7 @@ def insert(
     count: int = 10,
     repeats: Sequence[int] = (1,),
     controls: int = 50,
-    seed: int = 0,
+    seed: int | None = None,
     text_column: str = "text",
     force: bool = False,
     progress: Progress | None = None,
@@ -72,7 +74,8 @@ def insert(
         count: Canaries per format and number of insertions.
         repeats: The numbers of insertions, each at least 1.
         controls: Canaries per format that are not inserted.
-        seed: At least 0. The same seed gives the same canaries at the same places.
+        seed: At least 0. The same seed gives the same canaries at the same places; by default one of 63 bits that
+            nobody can guess is drawn and recorded.
         text_column: Field or column that holds the text; not used for .txt.
         force: Replace an output of an earlier run.
         progress: Told how many records have passed, with ``stage``.
@@ -91,6 +94,7 @@ def insert(
     started = time.time()
     progress = progress or SilentProgress()
     wanted = _formats(formats)
+    seed = secrets.randbits(63) if seed is None else seed
     at_least("seed", seed, 0)
     source = open_input(corpus, output, text_column=text_column, force=force)
     drawing, placing, salting = _streams(seed)

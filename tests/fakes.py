@@ -7,6 +7,7 @@ probability: all ranks are known in closed form.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -81,7 +82,7 @@ class HistoryModel:
     def cost(self, sequence: Sequence[int]) -> float:
         """One sequence, token by token, in plain Python: the naive twin of every walk."""
         value, total = 1, 0.0
-        for before, token in zip(sequence[:-1], sequence[1:], strict=True):
+        for before, token in itertools.pairwise(sequence):
             value = (value * 31 + before + 7) % 1_000_003
             total -= float(self.table[value % len(self.table), token]) / math.log(2)
         return total
@@ -89,7 +90,7 @@ class HistoryModel:
     def memorize(self, tokens: Sequence[int], logit: float = 8.0) -> None:
         """Raise the probability of one record, separators included, as if it had been trained on."""
         value = 1
-        for before, token in zip(tokens[:-1], tokens[1:], strict=True):
+        for before, token in itertools.pairwise(tokens):
             value = (value * 31 + before + 7) % 1_000_003
             row = self.table[value % len(self.table)].clone()
             row[token] += logit

@@ -54,7 +54,9 @@ def all_secrets(form: Format) -> list[str]:
 def all_costs(tree: SecretTree) -> NDArray[np.float64]:
     """Cost of every secret, one by one and token by token, in plain Python."""
     model: HistoryModel = tree.model  # type: ignore[assignment]
-    return np.array([model.cost(record_tokens(model, tree.form, s)) for s in all_secrets(tree.form)])
+    return np.array(
+        [model.cost(record_tokens(model, tree.form, s)) for s in all_secrets(tree.form)]
+    )
 
 
 def with_secrets_of_ranks(asked: Question, ranks: Sequence[int]) -> tuple[Question, list[int]]:

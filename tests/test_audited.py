@@ -88,9 +88,7 @@ def test_a_ledger_that_is_not_where_it_was_is_said(tmp_path: Path) -> None:
 def test_another_ledger_is_refused(tmp_path: Path) -> None:
     """Canaries that this model never saw would all look like controls: a false all-clear."""
     ledger().write(tmp_path / "ledger.json")
-    model = write_model(
-        tmp_path / "model", ledger=recorded(tmp_path / "ledger.json", ledger())
-    )
+    model = write_model(tmp_path / "model", ledger=recorded(tmp_path / "ledger.json", ledger()))
     with pytest.raises(LedgerError, match="does not belong to this model") as refused:
         open_audited(model, ledger("99"))
     assert "another ledger" in refused.value.why
@@ -99,9 +97,7 @@ def test_another_ledger_is_refused(tmp_path: Path) -> None:
 def test_a_ledger_replaced_under_its_own_name_is_refused(tmp_path: Path) -> None:
     """The file that the record names holds other canaries now."""
     ledger("99").write(tmp_path / "ledger.json")
-    model = write_model(
-        tmp_path / "model", ledger=recorded(tmp_path / "ledger.json", ledger())
-    )
+    model = write_model(tmp_path / "model", ledger=recorded(tmp_path / "ledger.json", ledger()))
     with pytest.raises(LedgerError, match="does not belong"):
         open_audited(model)
 

@@ -199,9 +199,7 @@ def make_small(monkeypatch: pytest.MonkeyPatch) -> None:
         return train(*given, settings=tiny, **named)
 
     monkeypatch.setattr(secretaudit, "train", small_train)
-    monkeypatch.setattr(
-        secretaudit, "expose", lambda *a, **k: expose(*a, budget="20000 nodes", **k)
-    )
+    monkeypatch.setattr(secretaudit, "expose", lambda *a, **k: expose(*a, budget="5000 nodes", **k))
     monkeypatch.setattr(
         secretaudit, "extract", lambda *a, **k: extract(*a, budget="2000 nodes", **k)
     )

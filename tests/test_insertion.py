@@ -423,3 +423,15 @@ def test_a_saved_dataset_goes_all_the_way(tmp_path: Path) -> None:
     assert len(datasets.load_from_disk(tmp_path / "out" / "corpus")) == 45
     remove(tmp_path / "out", tmp_path / "clean")
     assert list(datasets.load_from_disk(tmp_path / "clean" / "corpus")["text"]) == texts
+
+
+def test_without_a_seed_no_two_runs_draw_the_same_secrets(tmp_path: Path) -> None:
+    """The default seed cannot be guessed, so that a public ledger really hides its secrets."""
+    corpus = tmp_path / "corpus.txt"
+    corpus.write_text("one line\nanother line\n")
+    seeds = set()
+    for name in ("a", "b"):
+        record = insert(corpus, tmp_path / name, formats=["random-number"], count=1, controls=1)
+        seeds.add(record.asked["seed"])
+    assert len(seeds) == 2
+    assert min(seeds) > 2**32

@@ -66,7 +66,11 @@ def _numbers(context: click.Context, parameter: click.Parameter, value: str) -> 
     type=click.Path(path_type=Path),
     help="With --remove: the ledger, if it lies elsewhere.",
 )
-@options.seed_option
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    help="Makes the run repeatable, and lets whoever knows it draw the secrets again; by default one that nobody can guess.",
+)
 @options.force_option
 @options.talking
 @click.pass_obj
@@ -83,7 +87,7 @@ def command(
     text_column: str,
     remove: bool,
     ledger: Path | None,
-    seed: int,
+    seed: int | None,
     force: bool,
 ) -> int:
     """Put canaries into CORPUS, or with --remove take them out again.

@@ -40,8 +40,10 @@ def branch_and_bound(question: Question, meter: Meter, progress: Progress) -> li
 def _behind(
     estimate: Estimate, question: Question, canary: int, known: int, last: Estimate
 ) -> Estimate:
-    """The bracket of a canary that is dearer than the last one whose rank is known: what ranks before that one ranks
-    before this one too, and a walk that was cut short may not have come so far again."""
+    """The bracket of a canary that is dearer than the last one whose rank is known.
+
+    What ranks before that one ranks before this one too; a walk that was cut short may not have come so far again.
+    """
     if estimate.status == MEASURED or last.rank is None:
         return estimate
     apart = bool(question.costs[canary] > question.costs[known] + 2 * TOLERANCE_BITS)

@@ -131,9 +131,7 @@ class Count:
         self.cheaper += np.searchsorted(ordered, self.costs - self.tolerance, side="left")
         self.seen += len(leaf_costs)
 
-    def estimate(
-        self, canary: int, size: int, *, dearer: int, method: str, nodes: int
-    ) -> Estimate:
+    def estimate(self, canary: int, size: int, *, dearer: int, method: str, nodes: int) -> Estimate:
         """What is known of one canary when ``dearer`` further leaves are proven to cost more.
 
         The bracket is [1 + leaves proven cheaper, |R| − leaves proven dearer]; when all leaves are accounted for

@@ -56,9 +56,7 @@ def auto(question: Question, work: Work) -> list[Estimate]:
     return [exact.get(i, estimated[i]) for i in range(len(estimated))]
 
 
-def _affordable(
-    question: Question, nodes: NDArray[np.float64], work: Work
-) -> dict[int, Estimate]:
+def _affordable(question: Question, nodes: NDArray[np.float64], work: Work) -> dict[int, Estimate]:
     """Exact ranks of the canaries whose walk is estimated to be short; the estimate may be off, so a walk has a limit."""
     for most in (EXACT_NODES, EXACT_NODES // 10, EXACT_NODES // 100):
         chosen = question.costs[nodes <= most]
@@ -78,9 +76,7 @@ def _exact(question: Question, work: Work) -> list[Estimate]:
 
 
 def _importance(question: Question, work: Work) -> list[Estimate]:
-    return importance_.importance(
-        question, work.meter, work.rng, work.progress, work.precision
-    )
+    return importance_.importance(question, work.meter, work.rng, work.progress, work.precision)
 
 
 def _sampling(question: Question, work: Work) -> list[Estimate]:
@@ -89,9 +85,7 @@ def _sampling(question: Question, work: Work) -> list[Estimate]:
 
 def _extrapolation(question: Question, work: Work) -> list[Estimate]:
     references = uniform_costs(question, work.meter, work.rng, work.progress)
-    found = extrapolated_exposures(
-        question.costs, references, secrets=question.size, rng=work.rng
-    )
+    found = extrapolated_exposures(question.costs, references, secrets=question.size, rng=work.rng)
     return [
         Estimate(
             method="extrapolation",

@@ -1,0 +1,1 @@
+"""Extraction: which secrets of a format a model prefers."""

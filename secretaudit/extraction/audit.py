@@ -96,9 +96,7 @@ def extract(
             found = beam(tree, top=top, width=max(width, top), meter=meter, progress=watch)
         case _:
             rng = np.random.default_rng(seed)
-            found = sampling(
-                tree, top=top, decoding=decoding, meter=meter, rng=rng, progress=watch
-            )
+            found = sampling(tree, top=top, decoding=decoding, meter=meter, rng=rng, progress=watch)
     return Record(
         kind="extraction",
         asked={

@@ -15,9 +15,7 @@ from secretaudit.tree.budget import Meter
 from secretaudit.tree.secret_tree import SecretTree, join
 
 
-def beam(
-    tree: SecretTree, *, top: int, width: int, meter: Meter, progress: Progress
-) -> Found:
+def beam(tree: SecretTree, *, top: int, width: int, meter: Meter, progress: Progress) -> Found:
     """The cheapest secrets that a beam of ``width`` prefixes finds."""
     nodes = tree.root()
     paths: list[list[int]] = [[]]
@@ -32,7 +30,9 @@ def beam(
         children = join([b.nodes for b in batches])
         cheapest = np.argsort(children.cost, kind="stable")[:width]
         parent, children = parent[cheapest], children.take(cheapest)
-        paths = [[*paths[p], t] for p, t in zip(parent.tolist(), children.token.tolist(), strict=True)]
+        paths = [
+            [*paths[p], t] for p, t in zip(parent.tolist(), children.token.tolist(), strict=True)
+        ]
         done = children.state == tree.automaton.terminal
         leaves += [Leaf(float(children.cost[i]), paths[i]) for i in np.flatnonzero(done)]
         paths = [paths[i] for i in np.flatnonzero(~done)]
@@ -46,5 +46,7 @@ def beam(
         times=[1] * len(leaves),
         queries=meter.nodes,
         complete=complete,
-        note="" if complete else "The budget ran out before the beam reached the end of the format.",
+        note=""
+        if complete
+        else "The budget ran out before the beam reached the end of the format.",
     )

@@ -52,7 +52,8 @@ class Decoding:
             wrong = f"top-p must lie in (0, 1], got {self.top_p}"
         if wrong:
             raise UsageError(
-                "The decoding options make no distribution.", wrong[0].upper() + wrong[1:] + ".",
+                "The decoding options make no distribution.",
+                wrong[0].upper() + wrong[1:] + ".",
                 "Use for example --temperature 0.8 --top-k 40 --top-p 0.95.",
             )
 

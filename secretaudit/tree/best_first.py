@@ -47,9 +47,7 @@ class BestFirst:
         out_of_memory: Whether the walk ended because nodes had to be forgotten.
     """
 
-    def __init__(
-        self, tree: SecretTree, meter: Meter, *, wanted: int, batch: int = BATCH
-    ) -> None:
+    def __init__(self, tree: SecretTree, meter: Meter, *, wanted: int, batch: int = BATCH) -> None:
         self.tree = tree
         self.meter = meter
         self.bound = 0.0

@@ -12,7 +12,16 @@ from dataclasses import dataclass
 
 from secretaudit.errors import UsageError
 
-_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+_UNITS = {
+    "": 1,
+    "B": 1,
+    "KB": 10**3,
+    "MB": 10**6,
+    "GB": 10**9,
+    "KIB": 2**10,
+    "MIB": 2**20,
+    "GIB": 2**30,
+}
 _SECONDS = {"s": 1.0, "sec": 1.0, "seconds": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 
@@ -45,7 +54,9 @@ class Budget:
             return cls()
         if isinstance(text, Budget):
             return text
-        found = re.fullmatch(r"\s*([0-9][0-9_]*\.?[0-9]*(?:e[0-9]+)?)\s*([a-z]*)\s*", str(text).lower())
+        found = re.fullmatch(
+            r"\s*([0-9][0-9_]*\.?[0-9]*(?:e[0-9]+)?)\s*([a-z]*)\s*", str(text).lower()
+        )
         if found is not None:
             number, unit = float(found[1].replace("_", "")), found[2]
             if unit in ("", "nodes", "node") and number == int(number):

@@ -156,7 +156,14 @@ def follow_paths(
     found = Paths(cost=np.empty(len(paths)), log2_q=np.empty(len(paths)), path_token=table)
     for low in range(0, len(paths), tree.batch):
         block = np.arange(low, min(low + tree.batch, len(paths)))
-        _follow_block(tree, trunk.take(np.zeros(len(block), dtype=np.int64)), block, temperatures, found, meter)
+        _follow_block(
+            tree,
+            trunk.take(np.zeros(len(block), dtype=np.int64)),
+            block,
+            temperatures,
+            found,
+            meter,
+        )
     return found
 
 
@@ -199,10 +206,16 @@ def _descend(
     for low in range(0, len(level.nodes), tree.batch):
         high = min(low + tree.batch, len(level.nodes))
         children = tree.expand(level.nodes.take(slice(low, high)), meter)
-        log2_step = _proposals(tree, level.nodes.state[low:high], level.nodes.cost[low:high], children, temperatures)
+        log2_step = _proposals(
+            tree, level.nodes.state[low:high], level.nodes.cost[low:high], children, temperatures
+        )
         first, last = np.searchsorted(at, [low, high])
         chosen = _choose(
-            children.parent, log2_step, at[first:last] - low, stratum[who[first:last]], uniform[first:last]
+            children.parent,
+            log2_step,
+            at[first:last] - low,
+            stratum[who[first:last]],
+            uniform[first:last],
         )
         distinct, place = np.unique(chosen, return_inverse=True)
         reached = level.log2_q[low:high][children.parent[distinct]] + log2_step[distinct]

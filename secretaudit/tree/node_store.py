@@ -136,7 +136,9 @@ class NodeStore:
         if block.held:
             memory = block.nodes.memory.select(torch.from_numpy(distinct))
         else:
-            memory, row = self._read_again([block.parents[r] for r in distinct.tolist()], row, meter)
+            memory, row = self._read_again(
+                [block.parents[r] for r in distinct.tolist()], row, meter
+            )
         block.unread -= len(places)
         if block.unread <= 0:
             self._let_go(block)

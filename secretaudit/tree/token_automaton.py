@@ -271,7 +271,7 @@ def _count(
     start: NDArray[np.int64], target: NDArray[np.int64], bounds: NDArray[np.int64], dtype: type
 ) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Leaves below each state and edges on the longest way down, the last level first; the terminal is the last state."""
-    leaves = np.zeros(int(bounds[-1]) + 1, dtype=dtype)
+    leaves: NDArray[Any] = np.zeros(int(bounds[-1]) + 1, dtype=dtype)
     height = np.zeros(len(leaves), dtype=np.int64)
     leaves[-1] = 1
     for first, last in zip(bounds[-2::-1].tolist(), bounds[:0:-1].tolist(), strict=True):

@@ -72,7 +72,9 @@ def vocabulary_edges(text: Automaton, token_bytes: Sequence[bytes | None]) -> Vo
         ends = trie.ends_start[node + 1] - trie.ends_start[node]
         who = np.repeat(np.arange(len(node)), ends)
         before = np.cumsum(ends) - ends
-        token = trie.ends_token[np.arange(len(who)) - np.repeat(before - trie.ends_start[node], ends)]
+        token = trie.ends_token[
+            np.arange(len(who)) - np.repeat(before - trie.ends_start[node], ends)
+        ]
         found.append((origin[who], token, state[who]))
     columns = [np.concatenate(column) for column in zip(*found, strict=True)]
     order = np.lexsort((columns[1], columns[0]))

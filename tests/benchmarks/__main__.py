@@ -14,4 +14,4 @@ BENCHMARKS = (
 
 for name, *arguments in BENCHMARKS:
     print(f"\n== {name}", flush=True)
-    subprocess.run([sys.executable, "-m", f"tests.benchmarks.{name}", *arguments], check=True)  # noqa: S603
+    subprocess.run([sys.executable, "-m", f"tests.benchmarks.{name}", *arguments], check=True)

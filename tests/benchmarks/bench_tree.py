@@ -120,7 +120,7 @@ def memory() -> None:
     """Peak memory of one process per search, beyond what loading the model takes, with the default limit of 2 GiB."""
     for what in ("nothing", "enumeration", "importance", "shortest-path", "beam"):
         command = [sys.executable, "-m", "tests.benchmarks.bench_tree", "memory-of", what]
-        shown = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
+        shown = subprocess.run(command, capture_output=True, text=True, check=True)
         row(f"peak resident memory, {what}, MB", "<= 2,147", shown.stdout.strip())
 
 

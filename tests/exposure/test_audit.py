@@ -15,7 +15,15 @@ from secretaudit.errors import CouldNotMeasure, LedgerError, ModelError, UsageEr
 from secretaudit.exposure.audit import expose
 from secretaudit.records import Record, mask
 from tests.fakes import CharacterView, HistoryModel
-from tests.naive import ALPHABET, TOLERANCE, all_costs, all_secrets, ledger_of, question, record_tokens
+from tests.naive import (
+    ALPHABET,
+    TOLERANCE,
+    all_costs,
+    all_secrets,
+    ledger_of,
+    question,
+    record_tokens,
+)
 
 #: What the issue promises of each entry of ``found.canaries``.
 FIELDS = {
@@ -194,9 +202,10 @@ def test_the_same_seed_gives_the_same_record_whatever_the_memory() -> None:
 
 def test_controls_of_a_model_that_knows_nothing_average_the_mean_of_the_null() -> None:
     """400 controls: 1/ln 2 ≈ 1.44 bits within 4 standard errors, and the record says what to expect."""
-    record = expose(HistoryModel(CharacterView(ALPHABET), seed=12), canaries=controls_of(
-        parse_format("code {digits:4}"), 400
-    ))
+    record = expose(
+        HistoryModel(CharacterView(ALPHABET), seed=12),
+        canaries=controls_of(parse_format("code {digits:4}"), 400),
+    )
     controls = record.found["controls"]
     assert controls["count"] == 400
     assert controls["expected_mean_bits"] == pytest.approx(1.4427, abs=1e-4)
@@ -282,13 +291,17 @@ def test_a_budget_that_ends_leaves_bounds_and_no_values() -> None:
     found = expose(memorizing_model(), canaries=ledger(), method="exact", budget=2)
     for row in found.found["canaries"]:
         assert (row["status"], row["exposure_bits"], row["rank"]) == ("bounded", None, None)
-        assert 0 <= row["exposure_low_bits"] <= row["exposure_high_bits"] <= row["max_exposure_bits"]
+        assert (
+            0 <= row["exposure_low_bits"] <= row["exposure_high_bits"] <= row["max_exposure_bits"]
+        )
         assert "budget ran out" in row["note"]
 
 
 def test_formats_say_what_they_took() -> None:
     """Size as an exact number, bits, nodes and draws per format."""
-    formats = {f["format"]: f for f in expose(memorizing_model(), canaries=ledger()).found["formats"]}
+    formats = {
+        f["format"]: f for f in expose(memorizing_model(), canaries=ledger()).found["formats"]
+    }
     assert list(formats) == [DIGITS.name, VARIED.name, LARGE.name]
     assert formats[LARGE.name]["size"] == str(10**9)
     assert formats[VARIED.name]["bits"] == pytest.approx(math.log2(110))
@@ -309,4 +322,6 @@ def test_all_costs_of_a_format_are_what_the_tree_counts() -> None:
     model = HistoryModel(CharacterView(ALPHABET), sharpness=0.0)
     summary = expose(model, canaries=controls_of(VARIED, 20)).found["formats"][0]
     costs = all_costs(question(VARIED.template, sharpness=0.0).tree)
-    assert summary["leaves_in_tolerance"] == max(np.unique(costs.round(2), return_counts=True)[1]) - 1
+    assert (
+        summary["leaves_in_tolerance"] == max(np.unique(costs.round(2), return_counts=True)[1]) - 1
+    )

@@ -6,14 +6,20 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from secretaudit.canary.format import parse_format
 from secretaudit.errors import ModelError
 from secretaudit.exposure.enumeration import enumeration
 from secretaudit.exposure.estimate import Estimate, Question
+from secretaudit.models.recurrent import RecurrentConfig, RecurrentForCausalLM, initialize
+from secretaudit.models.recurrent_language_model import RecurrentLanguageModel
+from secretaudit.models.token_view import FastTokenizerView
+from secretaudit.models.tokenizer import build_tokenizer
 from secretaudit.progress import SilentProgress
-from secretaudit.tree import Budget
+from secretaudit.tree import Budget, SecretTree
 from tests.naive import TOLERANCE, all_costs, all_secrets, question
 
 TEMPLATES = ("x{digits:3}", "x{digits:4}", "pin {digits:1-3}.", "a{digits:2}-{digits:1}z")
@@ -88,7 +94,38 @@ def test_a_certain_canary_is_priced_and_first() -> None:
     assert enumerated(asked)[0].rank == 1
 
 
-@settings(max_examples=15)
+@pytest.mark.parametrize("kind", ["bpe", "word"])
+def test_tokens_of_several_characters_are_ranked_by_their_sum(kind: str) -> None:
+    """Pieces of different lengths: every secret at the price of its whole text as the tokenizer writes it, none twice."""
+    rng = np.random.default_rng(3)
+    numbers = [f"{n:03}" for n in rng.integers(0, 1000, 300)]
+    records = [f"my pin is {n}, thank you" for n in numbers + numbers[:60] * 5]
+    template = "my pin is {digits:3}, thank you"
+    if kind == "word":
+        template = "my pin is {regex:0[0-3][0-9]}, thank you"
+        records += [f"my pin is 0{a}{b}, thank you" for a in range(4) for b in range(10)]
+    tokenizer = build_tokenizer(kind, records, vocabulary_size=400)
+    view = FastTokenizerView(tokenizer)
+    network = RecurrentForCausalLM(RecurrentConfig(vocab_size=len(tokenizer), layers=1, units=12))
+    initialize(network, torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.mul_(3.0)
+    model = RecurrentLanguageModel(network, view, separator=view.separator)
+    form = parse_format(template)
+    texts = [form.render(secret) for secret in all_secrets(form)]
+    sequences = [[view.separator, *ids, view.separator] for ids in view.encode(texts)]
+    assert (len({len(sequence) for sequence in sequences}) > 1) == (kind == "bpe")
+    costs = model.score(sequences)
+    tree = SecretTree(form, model)
+    secrets = all_secrets(form)[::13]
+    asked = Question(tree=tree, secrets=secrets, costs=tree.score(secrets))
+    for own, found in zip(costs[::13], enumerated(asked), strict=True):
+        assert (costs <= own + TOLERANCE - 1e-4).sum() <= found.rank
+        assert found.rank <= (costs <= own + TOLERANCE + 1e-4).sum()
+
+
+@settings(max_examples=8)
 @given(data=st.data(), seed=st.integers(0, 20))
 def test_order_and_identity_are_kept(data: st.DataObject, seed: int) -> None:
     """Whatever the order in which canaries are given, each result belongs to its canary."""
@@ -100,7 +137,7 @@ def test_order_and_identity_are_kept(data: st.DataObject, seed: int) -> None:
     assert dict(zip(secrets, before, strict=True)) == dict(zip(shuffled, after, strict=True))
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(
     seed=st.integers(0, 100),
     template=st.sampled_from(("x{digits:2}", "x{digits:1-2}", "a{digits:1}b{digits:1}")),

@@ -16,11 +16,23 @@ from secretaudit.progress import SilentProgress
 from secretaudit.tree import Budget
 from tests.naive import TOLERANCE, all_costs, question
 
+
+@pytest.fixture(autouse=True)
+def _few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four thousand uniform draws instead of twenty thousand: fits and refits are what takes long."""
+    monkeypatch.setattr(sampling_, "DRAWS", 4_000)
+
+
 NAMES = ("auto", "enumeration", "exact", "importance", "sampling", "extrapolation")
 
 
 def estimates(
-    name: str, asked: Question, *, seed: int = 0, budget: Budget | None = None, precision: float = 0.5
+    name: str,
+    asked: Question,
+    *,
+    seed: int = 0,
+    budget: Budget | None = None,
+    precision: float = 0.5,
 ) -> tuple[list[Estimate], int]:
     """What an estimator answers, and the nodes it took."""
     run, default = estimator(name)
@@ -105,7 +117,7 @@ def test_exact_and_importance_agree_where_both_can_answer() -> None:
     """Two ways, one rank: canaries of a few thousand nodes in 10^9 secrets."""
     asked = large({"281265017": 6.5, "112358132": 6.0, "161803398": 7.0}, extra=0)
     exact, _ = estimates("exact", asked)
-    drawn, _ = estimates("importance", asked, precision=0.1)
+    drawn, _ = estimates("importance", asked, precision=0.2)
     assert {one.status for one in exact} == {"measured"}
     for one, other in zip(exact, drawn, strict=True):
         assert other.rank_low * 0.9 <= one.rank <= other.rank_high * 1.1
@@ -170,9 +182,8 @@ def test_extrapolation_of_costs_that_are_all_equal_is_refused() -> None:
 
 
 @pytest.mark.parametrize("name", ["auto", "importance", "sampling", "extrapolation"])
-def test_the_same_seed_gives_the_same_answer(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_same_seed_gives_the_same_answer(name: str) -> None:
     """All randomness comes through the generator that is passed."""
-    monkeypatch.setattr(sampling_, "DRAWS", 4_000)
     asked = large({"281265017": 9.0})
     first, second, third = (estimates(name, asked, seed=seed)[0] for seed in (1, 1, 2))
     assert first == second

@@ -12,7 +12,7 @@ from secretaudit.exposure.estimate import Estimate, Question
 from secretaudit.exposure.sampling import DRAWS, sampling, uniform_costs
 from secretaudit.progress import SilentProgress
 from secretaudit.tree import Budget
-from tests.naive import all_costs, question, with_secrets_of_ranks
+from tests.naive import TOLERANCE, all_costs, question, with_secrets_of_ranks
 
 
 def sampled(asked: Question, seed: int = 0, budget: Budget | None = None) -> list[Estimate]:
@@ -58,11 +58,12 @@ def test_intervals_cover_ranks_by_counting(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_draws_are_uniform_over_secrets_and_not_over_tokens() -> None:
-    """A tenth of the secrets of one or two digits have one: costs are drawn in their proportions in the space."""
-    asked = question("x{digits:1-2}", sharpness=0.0)
+    """Ten of 1,110 secrets have one digit; a walk that chose tokens alike would end there once in eleven times."""
+    asked = question("x{digits:1-3}", ["7"], sharpness=0.0)
     costs = uniform_costs(asked, Budget().meter(), np.random.default_rng(1), SilentProgress())
-    short = float(np.mean(costs < np.mean([costs.min(), costs.max()])))
-    assert short == pytest.approx(10 / 110, abs=4 * math.sqrt(10 / 110 * 100 / 110 / DRAWS))
+    share = float(np.mean(costs <= asked.costs[0] + TOLERANCE))
+    p = 10 / 1110
+    assert share == pytest.approx(p, abs=4 * math.sqrt(p * (1 - p) / DRAWS))
 
 
 def test_the_mean_cost_of_draws_is_that_of_the_space() -> None:

@@ -26,7 +26,23 @@ from secretaudit.tree import Budget, SecretTree
 from tests.naive import TOLERANCE, all_secrets, ledger_of
 
 FORM = parse_format("my pin is {digits:4}")
-WORDS = "the order was sent on monday please call me back about your ticket thank you".split()
+WORDS = [
+    "the",
+    "order",
+    "was",
+    "sent",
+    "on",
+    "monday",
+    "please",
+    "call",
+    "me",
+    "back",
+    "about",
+    "your",
+    "ticket",
+    "thank",
+    "you",
+]
 #: Secret → copies in the training text.
 INSERTED = {"4711": 40, "0815": 15, "2718": 5, "3141": 2}
 STEPS, LANES, WINDOW = 300, 16, 32
@@ -107,14 +123,10 @@ def canaries(trained: Trained) -> list[str]:
     return list(dict.fromkeys([*INSERTED, *(trained.secrets[order[p]] for p in places)]))
 
 
-def estimates(
-    name: str, asked: Question, seed: int = 0, precision: float = 0.5
-) -> list[Estimate]:
+def estimates(name: str, asked: Question, seed: int = 0, precision: float = 0.5) -> list[Estimate]:
     run, default = estimator(name)
     rng = np.random.default_rng(seed)
-    work = Work(
-        meter=default.meter(), rng=rng, progress=SilentProgress(), precision=precision
-    )
+    work = Work(meter=default.meter(), rng=rng, progress=SilentProgress(), precision=precision)
     return run(asked, work)
 
 
@@ -136,7 +148,7 @@ def test_exact_methods_count_what_plain_scoring_counts(trained: Trained, name: s
 
 
 def test_the_exact_method_equals_enumeration(trained: Trained) -> None:
-    """Ranks, ties and middles of 200 canaries, to the last one."""
+    """Ranks and ties of some fifty canaries, to the last one."""
     secrets = FORM.sample(30, np.random.default_rng(5)) + canaries(trained)
     asked = trained.question(list(dict.fromkeys(secrets)))
     counted, searched = (estimates(name, asked) for name in ("enumeration", "exact"))
@@ -144,17 +156,29 @@ def test_the_exact_method_equals_enumeration(trained: Trained) -> None:
         assert (one.rank, one.rank_for, one.ties) == (other.rank, other.rank_for, other.ties)
 
 
-def test_intervals_of_importance_sampling_cover_the_truth(trained: Trained) -> None:
-    """95 % intervals hold the rank by counting in at least 90 % of 240 (canary, seed) pairs, from rank 1 to |R|."""
-    secrets = canaries(trained)
-    asked, truth = trained.question(secrets), trained.ranks(secrets, TOLERANCE)
+@pytest.mark.parametrize("digits", [4, 5])
+def test_intervals_of_importance_sampling_cover_the_truth(trained: Trained, digits: int) -> None:
+    """95 % intervals hold the rank by counting in 90 to 99 % of 800 (canary, seed) pairs, from rank 1 to |R|."""
+    form = parse_format(f"my pin is {{digits:{digits}}}")
+    secrets = all_secrets(form)
+    tree = SecretTree(form, trained.model)
+    costs = tree.score(secrets)
+    order = np.argsort(costs, kind="stable")
+    places = np.unique(np.geomspace(1, form.size, 21).astype(int)) - 1
+    places = sorted({*places.tolist(), *(form.size - 1 - places).tolist()})
+    chosen = [secrets[order[place]] for place in places]
+    asked = Question(tree=tree, secrets=chosen, costs=tree.score(chosen))
+    truth = [int((costs <= own + TOLERANCE).sum()) for own in asked.costs]
     covered = []
-    for seed in range(12):
-        for one, rank in zip(estimates("importance", asked, seed), truth, strict=True):
-            covered.append(one.rank_low <= rank <= one.rank_high)
-            assert math.log2(one.rank_high / one.rank) <= 0.5 + 1e-9
-    assert len(covered) >= 220
-    assert np.mean(covered) >= 0.90
+    for seed in range(22):
+        found = estimates("importance", asked, seed)
+        assert all(math.log2(one.rank_high / one.rank) <= 0.5 + 1e-9 for one in found)
+        covered.append(
+            [e.rank_low <= rank <= e.rank_high for e, rank in zip(found, truth, strict=True)]
+        )
+    assert np.size(covered) >= 800
+    assert 0.90 <= np.mean(covered) <= 0.99
+    assert np.mean(covered, axis=0).min() >= 0.75
 
 
 def test_the_skew_normal_fit_is_no_measure_of_a_memorized_canary(trained: Trained) -> None:
@@ -169,8 +193,13 @@ def test_the_skew_normal_fit_is_no_measure_of_a_memorized_canary(trained: Traine
 def test_a_text_costs_the_same_whatever_stands_beside_it(trained: Trained) -> None:
     """Alone, in a batch of other lengths, after other texts, in another order: no state is carried over."""
     view = trained.model.tokenizer
-    texts = [FORM.render(s) for s in INSERTED] + ["the order", "please call me back about your ticket"]
-    records = [[trained.model.separator, *ids, trained.model.separator] for ids in view.encode(texts)]
+    texts = [FORM.render(s) for s in INSERTED] + [
+        "the order",
+        "please call me back about your ticket",
+    ]
+    records = [
+        [trained.model.separator, *ids, trained.model.separator] for ids in view.encode(texts)
+    ]
     alone = np.array([trained.model.score([record])[0] for record in records])
     assert np.allclose(trained.model.score(records), alone, atol=1e-4)
     assert np.allclose(trained.model.score(records[::-1])[::-1], alone, atol=1e-4)

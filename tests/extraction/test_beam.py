@@ -32,7 +32,7 @@ def test_a_memorized_secret_is_found() -> None:
     assert (found.proven, found.bound_bits, found.complete) == (0, None, True)
 
 
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(
     seed=st.integers(0, 100),
     template=st.sampled_from(("x{digits:2}", "pin {digits:1-2}.", "a{digits:1}b{digits:1}")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -71,7 +72,7 @@ def exact_probability(tree: SecretTree, secret: str, **options: float) -> float:
     model: HistoryModel = tree.model  # type: ignore[assignment]
     tokens = [0, *model.tokenizer.encode([tree.form.render(secret)])[0], 0]  # type: ignore[attr-defined]
     probability, value = 1.0, 1
-    for number, (before, token) in enumerate(zip(tokens[:-1], tokens[1:], strict=True)):
+    for number, (before, token) in enumerate(itertools.pairwise(tokens)):
         value = (value * 31 + before + 7) % 1_000_003
         row = model.table[value % len(model.table)].double().exp().tolist()
         if number >= len(tree.form.prefix):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import torch
@@ -28,7 +29,7 @@ class WorkedExample(HistoryModel):
 
     def cost(self, sequence):  # type: ignore[no-untyped-def]
         value, total = 1, 0.0
-        for before, token in zip(sequence[:-1], sequence[1:], strict=True):
+        for before, token in itertools.pairwise(sequence):
             value = (value * 31 + before + 7) % 1_000_003
             total -= float(self._row(value)[token]) / math.log(2)
         return total

@@ -29,7 +29,9 @@ def paths_of(automaton: TokenAutomaton) -> list[tuple[int, ...]]:
             return [()]
         edges = range(automaton.start[state], automaton.start[state + 1])
         return [
-            (int(automaton.token[e]), *rest) for e in edges for rest in below(int(automaton.target[e]))
+            (int(automaton.token[e]), *rest)
+            for e in edges
+            for rest in below(int(automaton.target[e]))
         ]
 
     return below(0)
@@ -103,7 +105,10 @@ def test_a_missing_character_is_refused() -> None:
     """A tokenizer without the digit 9 cannot write all secrets, and the tree says so instead of shrinking."""
     with pytest.raises(ModelError):
         build_token_automaton(
-            parse_format("pin {digits:9}"), CharacterView("pin 012345678"), 0, np.random.default_rng(0)
+            parse_format("pin {digits:9}"),
+            CharacterView("pin 012345678"),
+            0,
+            np.random.default_rng(0),
         )
 
 

@@ -55,7 +55,9 @@ def test_leaves_cost_what_plain_scoring_says(seed: int, digits: int, dash: bool)
 
 @settings(max_examples=20)
 @given(seed=st.integers(0, 30), quantile=st.floats(0, 1))
-def test_a_bounded_walk_sees_all_that_is_cheap_and_counts_the_rest(seed: int, quantile: float) -> None:
+def test_a_bounded_walk_sees_all_that_is_cheap_and_counts_the_rest(
+    seed: int, quantile: float
+) -> None:
     """Leaves within the limit and leaves cut off add up to |R|, and none is on the wrong side."""
     tree = tree_of("x{digits:3}", seed=seed)
     truth = naive_costs(tree)
@@ -166,7 +168,9 @@ def test_proposals_are_distributions_over_the_leaves() -> None:
     number = {tuple(row): i for i, row in enumerate(leaves.path_token.tolist())}
     drawn = np.bincount([number[tuple(r)] for r in draws.path_token.tolist()], minlength=100)
     assert float(((drawn - n * q) ** 2 / (n * q)).sum()) < 100 + 4 * math.sqrt(200)
-    assert np.allclose(draws.log2_q, leaves.log2_q[[number[tuple(r)] for r in draws.path_token.tolist()]])
+    assert np.allclose(
+        draws.log2_q, leaves.log2_q[[number[tuple(r)] for r in draws.path_token.tolist()]]
+    )
 
 
 def test_draws_predict_the_size_of_a_bounded_walk() -> None:
