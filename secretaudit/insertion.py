@@ -323,7 +323,7 @@ def _ledger_of(given: CanariedCorpus, path: str | Path | None) -> tuple[Ledger, 
         raise LedgerError(
             f"There is no ledger beside {given.corpus}.",
             "Only the ledger says which records are canaries.",
-            "Name the ledger of this corpus with --canaries, or the directory that insert made.",
+            "Name the ledger of this corpus with --ledger, or the directory that insert made.",
         )
     ledger = Ledger.read(place)
     if given.ledger_identity is not None and ledger.identity != given.ledger_identity:

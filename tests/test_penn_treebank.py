@@ -51,7 +51,9 @@ def check(found: dict[str, Any]) -> None:
     for canary in found["canaries"]:
         assert canary["status"] == "measured"
         assert canary["copies_seen"] == canary["insertions"]
-        assert canary["exposure_low_bits"] <= canary["exposure_bits"] <= canary["exposure_high_bits"]
+        assert (
+            canary["exposure_low_bits"] <= canary["exposure_bits"] <= canary["exposure_high_bits"]
+        )
         assert canary["exposure_high_bits"] - canary["exposure_low_bits"] <= 1.0
         by_insertions.setdefault(canary["insertions"], []).append(canary["exposure_bits"])
     means = {n: float(np.mean(bits)) for n, bits in by_insertions.items()}

@@ -249,9 +249,9 @@ def parse_format(spec: str, *, directory: str | Path | None = None) -> Format:
     else:
         raise FormatError(
             f"There is no format named {spec!r}.",
-            f"Known formats: {', '.join(library())}.",
+            "It is not in the library, no .toml file, and no template, which would have a {hole}.",
             _checks.suggestion(spec, library())
-            or "Use one of these, a .toml file, or a template with a {hole}.",
+            or "`secretaudit formats` lists the library; a template looks like 'my code is {digits:6}'.",
         )
     _ = found.size  # builds R now, so that an impossible format is refused here
     return found

@@ -88,7 +88,7 @@ def _by_chance(occurrences: Mapping[str, int]) -> Iterator[Text]:
     """A small secret may stand in any text; whoever reads an exposure should know."""
     if occurrences:
         yield Text(
-            f"note: {len(occurrences)} secrets of small formats stand in the input by chance; "
+            f"note: secrets of small formats that stand in the input by chance: {len(occurrences)}; "
             "insertion.json lists them.",
             style="yellow",
         )

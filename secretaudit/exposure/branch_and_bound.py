@@ -5,8 +5,8 @@ every secret cheaper than the canary lies below such nodes only, and every branc
 number of leaves. The work is the number of prefixes more likely than the canary's whole record, small exactly
 when the canary is memorized: 10^3 nodes instead of 10^9 when it ranks first.
 
-One walk up to the dearest canary answers for all canaries. When the budget ends first, what is proven so far is a certified
-bracket of the rank: [1 + leaves proven cheaper, |R| − leaves proven dearer].
+A walk up to one canary ranks all cheaper canaries too. When the budget ends first, what is proven so far is a certified bracket
+of the rank: [1 + leaves proven cheaper, |R| − leaves proven dearer].
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ def auto(question: Question, work: Work) -> list[Estimate]:
     sample = importance_.refine(
         question, sample, work.meter, work.rng, work.progress, work.precision, wanted
     )
-    estimated = importance_.estimates(question, sample, work.meter)
+    estimated = importance_.estimates(question, sample, work.meter, work.precision)
     return [exact.get(i, estimated[i]) for i in range(len(estimated))]
 
 

@@ -95,7 +95,8 @@ def importance(
 ) -> list[Estimate]:
     """Rank of every canary, estimated until all intervals are narrow or the budget is spent."""
     sample = first_round(question, meter, rng)
-    return estimates(question, refine(question, sample, meter, rng, progress, precision), meter)
+    sample = refine(question, sample, meter, rng, progress, precision)
+    return estimates(question, sample, meter, precision)
 
 
 def first_round(question: Question, meter: Meter, rng: np.random.Generator) -> Sample:
@@ -140,8 +141,9 @@ def refine(
     return sample
 
 
-def estimates(question: Question, sample: Sample, meter: Meter) -> list[Estimate]:
-    """What the draws say of each canary."""
+def estimates(question: Question, sample: Sample, meter: Meter, precision: float) -> list[Estimate]:
+    """What the draws say of each canary, with a note where the budget ended before the interval was narrow."""
+    arms = _half_width(sample, question.size).tolist()
     against = sample.ranks(question.size, TOLERANCE_BITS)
     for_canary = sample.ranks(question.size, -TOLERANCE_BITS)
     found = []
@@ -158,6 +160,9 @@ def estimates(question: Question, sample: Sample, meter: Meter) -> list[Estimate
                 rank_for=rank_for,
                 nodes=meter.nodes,
                 draws=sample.draws,
+                note=""
+                if arms[i] <= precision
+                else f"The budget ended at ±{arms[i]:.1f} bits, wider than the ±{precision:g} that were asked for.",
             )
         )
     return found

@@ -77,7 +77,7 @@ class TestInsert:
         shown = call("insert", "c.txt", "-o", "out", "--format", "pin").stdout
         assert "30, 210 copies in all" in shown
         assert "out/ledger.json" in shown
-        assert "1 secrets of small formats stand in the input by chance" in shown
+        assert "secrets of small formats that stand in the input by chance: 1" in shown
         assert "next: secretaudit train out -o model/" in shown
 
     def test_removal_is_the_other_function(self, call, fake):
