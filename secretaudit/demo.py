@@ -8,9 +8,12 @@ then asked. It takes about a minute on two cores, and the numbers are as real as
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from secretaudit.demo_corpus import demo_records
 from secretaudit.exposure.audit import expose
@@ -50,12 +53,24 @@ def run_demo(
     Raises:
         UsageError: The directory is not empty.
     """
-    if directory is None:
-        with tempfile.TemporaryDirectory(prefix="secretaudit-demo-") as temporary:
-            return _run(Path(temporary), seed, progress or SilentProgress())
-    check_output(directory)
-    directory.mkdir(parents=True, exist_ok=True)
-    return _run(directory, seed, progress or SilentProgress())
+    with _one_thread():
+        if directory is None:
+            with tempfile.TemporaryDirectory(prefix="secretaudit-demo-") as temporary:
+                return _run(Path(temporary), seed, progress or SilentProgress())
+        check_output(directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        return _run(directory, seed, progress or SilentProgress())
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """A model this small gains little from a second core, and loses much when that core is busy with something else."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _run(directory: Path, seed: int, progress: Progress) -> dict[str, Record]:
