@@ -47,9 +47,7 @@ def main() -> None:
     high = np.array([[e.rank_high for e in run] for run in runs])
     covered = (low <= truth) & (truth <= high)
     fit, _ = ESTIMATORS["extrapolation"]
-    work = Work(
-        meter=Budget().meter(), rng=np.random.default_rng(0), progress=SilentProgress()
-    )
+    work = Work(meter=Budget().meter(), rng=np.random.default_rng(0), progress=SilentProgress())
     fitted = np.array([form.size * 2.0 ** -(e.exposure or 0.0) for e in fit(question, work)])
 
     print(f"{'true rank':>10} {'importance':>12} {'covered':>9} {'skew-normal fit':>17}")
