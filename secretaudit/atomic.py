@@ -116,7 +116,9 @@ def directory_lock(path: str | Path) -> Iterator[None]:
 
 
 @contextmanager
-def directory_being_written(path: str | Path, *, force: bool = False) -> Iterator[Path]:
+def directory_being_written(
+    path: str | Path, *, force: bool = False, kind: str | None = None
+) -> Iterator[Path]:
     """Give an empty directory to fill, which takes the place ``path`` when the block ends well.
 
     When the block ends with an exception (Ctrl-C included), everything written is removed and ``path`` is as
@@ -125,6 +127,7 @@ def directory_being_written(path: str | Path, *, force: bool = False) -> Iterato
     Args:
         path: The final place. Its parents are made. An empty directory there is taken over.
         force: Replace a directory that an earlier run of secretaudit wrote.
+        kind: The kind of record that such a directory holds; ``None`` takes any.
 
     Yields:
         The directory to write into, on the same file system as ``path``.
@@ -139,7 +142,7 @@ def directory_being_written(path: str | Path, *, force: bool = False) -> Iterato
         old = target.with_name(f".{target.name}.old")
         if old.exists() and not target.exists():
             old.rename(target)
-        check_output(path, force=force)
+        check_output(path, force=force, kind=kind)
         _remove(partial)
         partial.mkdir()
         try:
@@ -151,12 +154,12 @@ def directory_being_written(path: str | Path, *, force: bool = False) -> Iterato
             raise
 
 
-def check_output(path: str | Path, *, force: bool = False) -> None:
+def check_output(path: str | Path, *, force: bool = False, kind: str | None = None) -> None:
     """Refuse an output directory that must not be written, before any work is done.
 
     Raises:
         UsageError: ``path`` is a file, holds the current directory, or is a directory with something in it
-            (with ``force``: something that secretaudit did not write).
+            (with ``force``: something that secretaudit did not write, or wrote in a run of another ``kind``).
     """
     target = Path(path).resolve()
     if Path.cwd().is_relative_to(target):
@@ -181,20 +184,21 @@ def check_output(path: str | Path, *, force: bool = False) -> None:
             "It is not empty, and nothing is overwritten unasked.",
             "Choose another output directory, or add --force to replace it.",
         )
-    if not _written_by_us(target):
+    if not _written_by_us(target, kind):
         raise UsageError(
             f"{path} is not replaced, not even with --force.",
-            "It holds no record of secretaudit, so something else wrote it.",
+            f"It holds no record of {'any' if kind is None else 'such a'} run of secretaudit, so something else is in it.",
             "Choose another output directory, or remove it yourself.",
         )
 
 
-def _written_by_us(directory: Path) -> bool:
-    """Whether a record of ours lies in the directory."""
+def _written_by_us(directory: Path, kind: str | None) -> bool:
+    """Whether a record of ours, of that kind, lies in the directory."""
+    mark = f'"schema": "secretaudit/{kind}"' if kind else '"schema": "secretaudit/'
     for document in directory.glob("*.json"):
         if document.is_file():
             with document.open("rb") as file:
-                if b'"schema": "secretaudit/' in file.read(200):
+                if mark.encode() in file.read(200):
                     return True
     return False
 

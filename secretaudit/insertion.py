@@ -111,7 +111,7 @@ def insert(
         "seed": seed,
         "text_column": text_column,
     }
-    with directory_being_written(output, force=force) as directory:
+    with directory_being_written(output, force=force, kind="insertion") as directory:
         made = _write_corpus(source, directory, copies, before, placing, progress)
         ledger.write(directory / LEDGER_NAME)
         write_json(directory / PUBLIC_LEDGER_NAME, ledger.public())
@@ -165,7 +165,7 @@ def remove(
         given.corpus, output, text_column=given.text_column, force=force, around=Path(canaried)
     )
     copies = _copies(book.canaries, source)
-    with directory_being_written(output, force=force) as directory:
+    with directory_being_written(output, force=force, kind="insertion") as directory:
         target = directory / source.output_name
         removal = remove_copies(source, target, copies, passing(progress, "removing", None))
         made = source.reopened(target)

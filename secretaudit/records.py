@@ -312,13 +312,13 @@ def check_record_place(path: str | Path, kind: str, *, force: bool = False) -> N
             f"The directory {target.parent} is missing or closed to you.",
             "Make it, or choose another output with -o.",
         )
-    if not target.exists() or (force and target.is_file()):
+    if not target.exists():
         return
     try:
-        Record.read(target, kind)
+        Record.read(target, None if force else kind)
     except RecordError as error:
         raise UsageError(
             f"{path} already exists.",
-            f"It is not a record of kind {kind!r}, and nothing else is overwritten unasked.",
-            "Choose another output with -o, or add --force to replace a file.",
+            f"It is not a whole record of kind {kind!r}, and nothing else is overwritten.",
+            "Choose another output with -o; --force replaces records of other kinds, and nothing but records.",
         ) from error

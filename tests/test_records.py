@@ -393,12 +393,19 @@ class TestRecordPlace:
         check_record_place(tmp_path / "exposure.json", "exposure")
 
     def test_anything_else_is_kept(self, tmp_path):
-        """A ledger or a thesis is not overwritten by an exposure record, unless forced."""
+        """A ledger or a thesis is not overwritten by an exposure record, not even when forced."""
         for content in ("my thesis", '{"schema": "secretaudit/ledger"}'):
             (tmp_path / "x.json").write_text(content)
-            with pytest.raises(UsageError, match="not a record of kind 'exposure'"):
-                check_record_place(tmp_path / "x.json", "exposure")
-            check_record_place(tmp_path / "x.json", "exposure", force=True)
+            for force in (False, True):
+                with pytest.raises(UsageError, match="not a whole record of kind 'exposure'"):
+                    check_record_place(tmp_path / "x.json", "exposure", force=force)
+
+    def test_record_of_another_kind_is_replaced_when_forced(self, tmp_path):
+        """An extraction in the way of an exposure is ours, and --force is enough."""
+        Record(kind="gate", asked={}, found={}, environment={}).write(tmp_path / "x.json")
+        with pytest.raises(UsageError, match="--force"):
+            check_record_place(tmp_path / "x.json", "exposure")
+        check_record_place(tmp_path / "x.json", "exposure", force=True)
 
     def test_missing_directory_is_refused_before_the_work(self, tmp_path):
         """An hour of measuring does not end with a place that never existed."""

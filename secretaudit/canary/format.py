@@ -29,6 +29,8 @@ from secretaudit.canary.shipped import library_directory, read_list, word_list_n
 from secretaudit.canary.template import Hole, Part, parse_template
 from secretaudit.errors import FormatError
 
+#: Largest log2 |R|: the weights of importance sampling are floats, and 2^1000 secrets are more than any secret needs.
+MOST_BITS = 1_000
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _TOML_KEYS = {"name", "template", "description"}
 
@@ -253,7 +255,12 @@ def parse_format(spec: str, *, directory: str | Path | None = None) -> Format:
             _checks.suggestion(spec, library())
             or "`secretaudit formats` lists the library; a template looks like 'my code is {digits:6}'.",
         )
-    _ = found.size  # builds R now, so that an impossible format is refused here
+    if found.size.bit_length() > MOST_BITS:  # builds R now: an impossible format is refused here
+        raise FormatError(
+            f"The format {found.name!r} has too many secrets.",
+            f"|R| is above 2^{MOST_BITS}, where exposures lose their meaning and weights their precision.",
+            "Use shorter holes.",
+        )
     return found
 
 

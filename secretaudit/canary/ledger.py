@@ -114,13 +114,14 @@ class Ledger:
         """
         place = Path(path)
         document = _read_document(place)
+        ledger = cls.from_dict(document)
         if place.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             warnings.warn(
                 f"{place} holds secrets and others can read it; run: chmod 600 {place}",
                 UserWarning,
                 stacklevel=2,
             )
-        return cls.from_dict(document)
+        return ledger
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> Ledger:

@@ -20,9 +20,10 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 import click
 
@@ -113,6 +114,7 @@ def run(arguments: Sequence[str]) -> int:
         The exit code.
     """
     session = Session()
+    warnings.showwarning = _show_warning
     try:
         answer: Any = application.main(
             list(arguments), prog_name="secretaudit", standalone_mode=False, obj=session
@@ -135,6 +137,18 @@ def run(arguments: Sequence[str]) -> int:
         for label, text in (("error", what), ("  why", why), ("  way out", way_out)):
             click.echo(f"{label}: {' '.join(text.split())}", err=True)
         return code
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """One plain line: where in our code a warning was raised is nothing to a user."""
+    click.echo(f"warning: {message}", err=True)
 
 
 def explained(error: Exception) -> tuple[str, str, str, int]:

@@ -9,6 +9,7 @@ import click
 import secretaudit
 from secretaudit.cli import options
 from secretaudit.cli.session import Session
+from secretaudit.gate.verdict import check_limit
 from secretaudit.records import check_record_place
 
 METHODS = ("auto", "enumeration", "exact", "importance", "sampling", "extrapolation")
@@ -59,6 +60,8 @@ def command(
 
     A model made by "secretaudit train" knows its ledger; --canaries names another.
     """
+    if fail_over is not None:
+        check_limit(fail_over)
     check_record_place(output, "exposure", force=force)
     with session.progress() as progress:
         record = secretaudit.expose(

@@ -9,7 +9,7 @@ import click
 import secretaudit
 from secretaudit.cli.options import output_option, talking
 from secretaudit.cli.session import Session
-from secretaudit.records import Record
+from secretaudit.records import Record, check_record_place
 
 
 @click.command("gate")
@@ -29,6 +29,8 @@ def command(session: Session, record: Path, max_exposure: float, output: Path | 
 
     The upper end of each interval is compared. Exit codes: 0 pass, 1 fail, 2 usage or unusable limit, 3 could not measure.
     """
+    if output is not None:
+        check_record_place(output, "gate")
     verdict = secretaudit.gate(Record.read(record, "exposure"), max_exposure=max_exposure)
     session.save(verdict, output, private=False)
     return conclude(session, verdict)

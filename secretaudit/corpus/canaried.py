@@ -106,5 +106,5 @@ def open_input(
             "Insert into the original corpus, or take the canaries out first with insert --remove.",
         )
     source = open_source(path, text_column=text_column)
-    check_output(output, force=force)
+    check_output(output, force=force, kind="insertion")
     return source

@@ -69,7 +69,8 @@ def expose(
         model: A model directory, or anything that follows ``LanguageModel``.
         canaries: The ledger; by default the one that the model was trained with.
         method: ``auto``, ``enumeration``, ``exact``, ``importance``, ``sampling`` or ``extrapolation``.
-        budget: Per format: seconds (``"60s"``) or nodes (``"1000000"``); by default the method's own, in nodes.
+        budget: Per format: seconds (``"60s"``) or nodes (``"1000000"``); by default the method's own, in nodes. It is looked at
+            between rounds: one round of draws (6,144 secrets) or one batch of a walk is always made.
         memory: Bytes that a walk may hold, e.g. ``"2GiB"``.
         precision: Half-width in bits at which sampled intervals are narrow enough.
         seed: Of all random draws; the same seed gives the same record on CPU.
@@ -172,7 +173,6 @@ def _expose_format(
         "bits": form.bits,
         "nodes": meter.nodes,
         "draws": max((e.draws for e in estimates), default=0),
-        "seconds": round(meter.seconds, 3),
         "leaves_in_tolerance": _largest_tie(estimates),
     }
     return rows, summary

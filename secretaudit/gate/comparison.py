@@ -82,7 +82,14 @@ def compare(canary: Mapping[str, Any], limit_bits: float) -> Comparison:
             f"Its interval is [{low}, {high}] bits of at most {ceiling}.",
             "Measure again with secretaudit expose.",
         )
-    inconclusive = _field(canary, "status", str) == "inconclusive"
+    status = _field(canary, "status", str)
+    if status not in ("measured", "bounded", "inconclusive"):
+        raise RecordError(
+            f"The status of canary {name!r} is not known.",
+            "It is neither measured nor bounded nor inconclusive, so its numbers may mean anything.",
+            "Measure again with secretaudit expose.",
+        )
+    inconclusive = status == "inconclusive"
     outcome = _outcome(low, high, ceiling, limit_bits, inconclusive=inconclusive)
     note = canary.get("note")
     return Comparison(

@@ -60,7 +60,7 @@ def gate(record: Record, *, max_exposure: float) -> Record:
     'pass'
     """
     started = time.time()
-    _check_limit(max_exposure)
+    check_limit(max_exposure)
     comparisons = [
         compare(canary, max_exposure) for canary in _canaries(record) if _inserted(canary)
     ]
@@ -84,7 +84,8 @@ def gate(record: Record, *, max_exposure: float) -> Record:
     )
 
 
-def _check_limit(limit: float) -> None:
+def check_limit(limit: float) -> None:
+    """Refuse a limit that is no number of bits, before anything is measured against it."""
     if isinstance(limit, bool) or not isinstance(limit, int | float):
         raise PolicyError(
             f"The limit must be a number of bits, got {limit!r}.",

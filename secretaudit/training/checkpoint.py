@@ -103,10 +103,10 @@ def check_finite(weights: dict[str, torch.Tensor], step: int) -> None:
 
 
 def diverged(step: int) -> TrainingError:
-    """The error of a loss or weight that is not finite."""
+    """The error of a loss or weight that is not finite, or of a loss far above that of knowing nothing."""
     return TrainingError(
         f"The training diverged before step {step + 1}.",
-        "The loss or a weight became NaN or infinite.",
+        "The loss or a weight became NaN, infinite, or far larger than that of a model that knows nothing.",
         "Use a smaller learning rate or a smaller gradient clip; the last good checkpoint was kept.",
     )
 
@@ -164,7 +164,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise UsageError(
             f"There is nothing to resume in {path.parent.parent}.",
             "It has no checkpoint.",
-            "Start the training without --resume.",
+            "Start the training without --resume; add --force if the directory is not empty.",
         )
     try:
         with safe_open(path, framework="pt") as file:

@@ -37,6 +37,8 @@ from secretaudit.training.evaluation import bits_per_token
 from secretaudit.training.settings import TrainingSettings
 from secretaudit.training.stream import Windows
 
+#: A model that knows nothing costs log2 V bits a token; an epoch that costs so many times more has diverged.
+DIVERGED = 3.0
 #: Seconds between two reports of progress.
 REPORT_SECONDS = 0.25
 
@@ -146,6 +148,8 @@ class Training:
     def _end_epoch(self) -> None:
         """Judge the model, remember it when it is the best, and start the next epoch's losses at zero."""
         bits = self._read_bits() / sum(self.training.predicted)
+        if bits > DIVERGED * math.log2(self.model.config.vocab_size):
+            raise diverged(self.position.step)
         judged = None if self.validation is None else bits_per_token(self.model, self.validation)
         position = self.position
         if judged is not None:

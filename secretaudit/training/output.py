@@ -24,8 +24,14 @@ RECORD_NAME = "training.json"
 _WEIGHTS_NAME = "model.safetensors"
 
 
-def check_place(directory: Path, *, resume: bool, force: bool) -> None:
+def check_place(directory: Path, corpus: Path, *, resume: bool, force: bool) -> None:
     """Refuse a place that must not be written, naming the way out that fits."""
+    if corpus.resolve().is_relative_to(directory.resolve()):
+        raise UsageError(
+            f"{directory} cannot be the output directory.",
+            "The corpus lies in it, and what an output directory holds is replaced.",
+            "Choose a directory beside the corpus.",
+        )
     if resume and force:
         raise UsageError(
             "A training is either resumed or replaced.",
@@ -42,7 +48,7 @@ def check_place(directory: Path, *, resume: bool, force: bool) -> None:
             "It is not empty, and nothing is overwritten unasked.",
             "Add --resume to go on with it, --force to replace it, or choose another directory.",
         )
-    check_output(directory, force=force)
+    check_output(directory, force=force, kind="training")
 
 
 def clear_directory(directory: Path) -> None:

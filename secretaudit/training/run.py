@@ -75,7 +75,7 @@ def train(
     progress = progress or SilentProgress()
     directory, place = Path(output), usable_device(device)
     with directory_lock(directory), torch.random.fork_rng(devices=_cuda_devices(place)):
-        check_place(directory, resume=resume, force=force)
+        check_place(directory, Path(corpus), resume=resume, force=force)
         progress.update(done=0, total=None, stage="reading the corpus")
         data = read_training_data(open_canaried(corpus, text_column=text_column), settings)
         dials = {**asdict(settings), "learning_rate": settings.rate, "device": str(place)}

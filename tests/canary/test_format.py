@@ -322,3 +322,9 @@ def test_repeated_entries_of_a_list_count_once() -> None:
     assert Format("pets", "{choice:p}", lists={"p": ("cat", "dog", "cat")}).size == 2
     assert parse_format("{one-of:a|b|a}").size == 2
     assert parse_format("{one-of:a|ab}{one-of:bc|c}").size == 3  # abc twice
+
+
+def test_a_space_beyond_all_use_is_refused() -> None:
+    """Five thousand digits: the refusal is a sentence, not an overflow somewhere later."""
+    with pytest.raises(FormatError, match="too many secrets"):
+        parse_format("code {digits:5000}")

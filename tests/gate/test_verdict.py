@@ -226,3 +226,19 @@ class TestRecordGiven:
         read = Record.read(tmp_path / "gate.json", "gate")
         assert read.asked == {"max_exposure_bits": 10.0, "exposure": {"model": "m"}}
         assert read == made
+
+
+def test_a_status_that_is_not_known_is_not_taken_for_measured() -> None:
+    """A record whose statuses were written by something else gives no verdict."""
+    row = {
+        "id": "a",
+        "format": "pin",
+        "insertions": 1,
+        "exposure_low_bits": 1.0,
+        "exposure_high_bits": 2.0,
+        "max_exposure_bits": 13.3,
+        "status": "garbage",
+    }
+    record = Record(kind="exposure", asked={}, found={"canaries": [row]}, environment={})
+    with pytest.raises(RecordError, match="status"):
+        gate(record, max_exposure=10)

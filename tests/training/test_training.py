@@ -357,3 +357,28 @@ def test_a_device_that_is_not_there_is_refused(plain_corpus: Path, tmp_path: Pat
     with pytest.raises(ModelError, match="device 'cuda:93' cannot be used"):
         train(plain_corpus, tmp_path / "model", settings=small(), device="cuda:93")
     assert not (tmp_path / "model").exists()
+
+
+def test_a_loss_far_above_knowing_nothing_has_diverged(plain_corpus: Path, tmp_path: Path) -> None:
+    """A finite loss of thousands of bits is no model, and the training does not end as if it were."""
+    settings = small(optimizer="sgd", learning_rate=1e6, gradient_clip=1.0)
+    with pytest.raises(TrainingError, match="diverged"):
+        train(plain_corpus, tmp_path / "model", settings=settings)
+
+
+def test_a_corpus_is_not_replaced_by_its_model(canaried: Path, tmp_path: Path) -> None:
+    """Training into the corpus's own directory, or one that holds it, would remove the ledger; force or not."""
+    ledger = (canaried / "ledger.json").read_bytes()
+    for output in (canaried, canaried.parent):
+        with pytest.raises(UsageError, match="cannot be the output"):
+            train(canaried, output, settings=small(), force=True)
+    assert (canaried / "ledger.json").read_bytes() == ledger
+
+
+def test_force_replaces_a_training_and_nothing_else_of_ours(
+    canaried: Path, plain_corpus: Path, tmp_path: Path
+) -> None:
+    """A canaried corpus is ours too, and is not what an earlier training wrote."""
+    with pytest.raises(UsageError, match="not even with --force"):
+        train(plain_corpus, canaried, settings=small(), force=True)
+    assert (canaried / "ledger.json").is_file()
