@@ -10,6 +10,7 @@ BENCHMARKS = (
     ["bench_tree"],
     ["bench_training"],
     ["bench_reference_costs"],
+    ["bench_coverage"],
 )
 
 for name, *arguments in BENCHMARKS:
