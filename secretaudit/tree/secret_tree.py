@@ -72,19 +72,23 @@ def join(frontiers: list[Frontier]) -> Frontier:
     """Several frontiers as one, in order; their model states are put one after the other."""
     if len(frontiers) == 1:
         return frontiers[0]
-    memory = frontiers[0].memory
-    rows, before = [frontiers[0].row], len(memory)
-    for frontier in frontiers[1:]:
-        rows.append(frontier.row + before)
-        before += len(frontier.memory)
-        memory = memory.append(frontier.memory)
+    before = np.cumsum([0, *(len(f.memory) for f in frontiers[:-1])])
     return Frontier(
         state=np.concatenate([f.state for f in frontiers]),
         cost=np.concatenate([f.cost for f in frontiers]),
         token=np.concatenate([f.token for f in frontiers]),
-        row=np.concatenate(rows),
-        memory=memory,
+        row=np.concatenate([f.row + n for f, n in zip(frontiers, before, strict=True)]),
+        memory=_join_states([f.memory for f in frontiers]),
     )
+
+
+def _join_states(states: list[State]) -> State:
+    """Neighbours are joined in rounds, so that each row is copied log2 n times and not n times."""
+    while len(states) > 1:
+        pairs = zip(states[::2], states[1::2], strict=False)
+        last = states[-1:] if len(states) % 2 else []
+        states = [*(one.append(other) for one, other in pairs), *last]
+    return states[0]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
