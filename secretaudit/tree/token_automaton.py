@@ -28,7 +28,7 @@ from secretaudit.canary.construction import concatenate, literal
 from secretaudit.canary.format import Format
 from secretaudit.errors import ModelError
 from secretaudit.models.language_model import TokenView
-from secretaudit.tree.vocabulary_edges import PairRule, vocabulary_edges
+from secretaudit.tree.vocabulary_edges import PairRule, rows, vocabulary_edges
 
 #: Spaces up to this size are listed, secret by secret, when the pair rule does not hold.
 LISTED = 200_000
@@ -87,7 +87,7 @@ class TokenAutomaton:
         Returns:
             (parent, edge), each (E',): ``parent`` is an index into ``states``, ``edge`` one into ``token``.
         """
-        return _rows(self.start, states)
+        return rows(self.start, states)
 
     def edge_by_token(
         self, states: NDArray[np.int64], tokens: NDArray[np.int64]
@@ -198,7 +198,7 @@ def _by_pairs(form: Format, tokenizer: TokenView, separator: int) -> _Graph:
         keys = np.unique(np.concatenate(level)) if level else np.zeros(0, dtype=np.int64)
         graph.keys.append(keys)
         byte_state = keys // width
-        parent, edge = _rows(edges.start, byte_state)
+        parent, edge = rows(edges.start, byte_state)
         token, goal = edges.token[edge], edges.goal[edge]
         if rule is not None:
             kept = rule.allows(keys[parent] % width - 1, token)
@@ -283,13 +283,3 @@ def _count(
         leaves[states] = np.add.reduceat(leaves[below], offsets)
         height[states] = 1 + np.maximum.reduceat(height[below], offsets)
     return leaves, height
-
-
-def _rows(
-    start: NDArray[np.int64], states: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """For each state all its edges: (index into ``states``, index of the edge)."""
-    degree = start[states + 1] - start[states]
-    parent = np.repeat(np.arange(len(states)), degree)
-    first = np.cumsum(degree) - degree
-    return parent, np.arange(len(parent)) - np.repeat(first - start[states], degree)

@@ -60,21 +60,14 @@ def vocabulary_edges(text: Automaton, token_bytes: Sequence[bytes | None]) -> Vo
     node = np.zeros(text.states, dtype=np.int64)
     found: list[tuple[Integers, Integers, Integers]] = []
     while len(state):
-        degree = byte_start[state + 1] - byte_start[state]
-        item = np.repeat(np.arange(len(state)), degree)
-        first = np.cumsum(degree) - degree
-        edge = np.arange(len(item)) - np.repeat(first - byte_start[state], degree)
+        item, edge = rows(byte_start, state)
         key = node[item] * 256 + text.edge_symbol[edge]
         place = np.minimum(np.searchsorted(trie.keys, key), len(trie.keys) - 1)
         fits = trie.keys[place] == key
         origin, node = origin[item[fits]], trie.child[place[fits]]
         state = text.edge_target[edge[fits]].astype(np.int64)
-        ends = trie.ends_start[node + 1] - trie.ends_start[node]
-        who = np.repeat(np.arange(len(node)), ends)
-        before = np.cumsum(ends) - ends
-        token = trie.ends_token[
-            np.arange(len(who)) - np.repeat(before - trie.ends_start[node], ends)
-        ]
+        who, end = rows(trie.ends_start, node)
+        token = trie.ends_token[end]
         found.append((origin[who], token, state[who]))
     columns = [np.concatenate(column) for column in zip(*found, strict=True)]
     order = np.lexsort((columns[1], columns[0]))
@@ -82,6 +75,18 @@ def vocabulary_edges(text: Automaton, token_bytes: Sequence[bytes | None]) -> Vo
     return VocabularyEdges(
         start=np.searchsorted(origins, np.arange(text.states + 1)), token=tokens, goal=goals
     )
+
+
+def rows(start: Integers, chosen: Integers) -> tuple[Integers, Integers]:
+    """All entries of chosen rows of a table in which row s owns ``start[s]:start[s + 1]``.
+
+    Returns:
+        (index into ``chosen``, index of the entry), row after row.
+    """
+    length = start[chosen + 1] - start[chosen]
+    owner = np.repeat(np.arange(len(chosen)), length)
+    before = np.cumsum(length) - length
+    return owner, np.arange(len(owner)) - np.repeat(before - start[chosen], length)
 
 
 def _trie(token_bytes: Sequence[bytes | None]) -> _Trie:

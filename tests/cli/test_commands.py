@@ -117,7 +117,7 @@ class TestTrain:
         for one in train_command.params:
             if isinstance(one.type, click.Choice) and one.name in dials:
                 for choice in one.type.choices:
-                    TrainingSettings(**{one.name: choice})
+                    assert getattr(TrainingSettings(**{one.name: choice}), one.name) == choice
 
     def test_options_arrive(self, call, fake):
         """Settings in one object, the rest by name."""

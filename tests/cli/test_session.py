@@ -33,12 +33,15 @@ class TestProgress:
         assert "training" in captured.err
         assert "loss bits 1.23" in captured.err
 
-    def test_any_figure_can_be_shown(self, monkeypatch):
+    def test_any_figure_can_be_shown(self, monkeypatch, capsys):
         """Text in square brackets, big counts and None do not break the bar."""
         monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+        monkeypatch.setenv("TERM", "xterm")
+        monkeypatch.setenv("COLUMNS", "120")
         with Session().progress() as progress:
             for figure in ("[red]", 10**12, None, 0.0, -1.5, float("inf")):
                 progress.update(done=1, total=2, figure=figure)
+        assert "figure" in capsys.readouterr().err
 
     def test_remarks_go_to_stderr(self, capsys):
         """Nothing but answers on stdout."""
