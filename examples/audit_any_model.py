@@ -1,10 +1,9 @@
 """Auditing a model that secretaudit did not train: anything that follows the ``LanguageModel`` protocol.
 
-The model here is a character trigram with add-one smoothing, in forty lines and without a neural network. It shows the three
+The model here is a character trigram with add-one smoothing, in thirty lines and without a neural network. It shows the three
 things that a backend brings: a view of its tokenizer, a state that can be gathered by rows, and next-token probabilities.
 """
 
-import math
 import tempfile
 from collections import Counter
 from dataclasses import dataclass
@@ -14,6 +13,8 @@ import numpy as np
 import torch
 
 import secretaudit
+from secretaudit.models.language_model import Framing
+from secretaudit.models.stepping import SteppingModel
 
 
 class Characters:
@@ -49,12 +50,11 @@ class LastTwo:
         return LastTwo(torch.cat([self.tokens, other.tokens]))
 
 
-class Trigram:
+class Trigram(SteppingModel):
     """p(c | a b) = (count(a b c) + 1/10) / (count(a b) + V/10)."""
 
     name = "trigram"
-    separator = 0
-    state_bytes = 16
+    framing = Framing(before=(0,), after=(0,))  # token 0 opens and closes every record
 
     def __init__(self, records):
         self.tokenizer = Characters(
@@ -70,7 +70,11 @@ class Trigram:
             torch.tensor(counts / counts.sum(axis=2, keepdims=True), dtype=torch.float32)
         )
 
-    def start(self):
+    def row_bytes(self, tokens):  # noqa: ARG002 # two tokens, however many were read
+        """Bytes of one row of state."""
+        return 16
+
+    def empty(self):
         """One row: nothing has been read yet."""
         return LastTwo(torch.zeros(1, 2, dtype=torch.int64))
 
@@ -78,18 +82,6 @@ class Trigram:
         """Natural logarithms of the next token's probabilities, shape (B, V), and the new states."""
         read = LastTwo(torch.stack([state.tokens[rows, 1], tokens], dim=1))
         return self.log_p[read.tokens[:, 0], read.tokens[:, 1]], read
-
-    def score(self, sequences):
-        """The plain way: one sequence after the other, each from the start; bits, summed over tokens 2 … n."""
-        return np.array([self._cost(sequence) for sequence in sequences])
-
-    def _cost(self, sequence):
-        stream = [0, *sequence]
-        nats = sum(
-            float(self.log_p[triple])
-            for triple in zip(stream, stream[1:], stream[2:], strict=False)
-        )
-        return -nats / math.log(2)
 
 
 with tempfile.TemporaryDirectory() as directory:

@@ -17,6 +17,8 @@ import torch
 from numpy.typing import NDArray
 
 from secretaudit.errors import ModelError
+from secretaudit.models.language_model import Framing
+from secretaudit.models.stepping import SteppingModel
 
 
 class CharacterView:
@@ -51,12 +53,11 @@ class HashState:
         return HashState(torch.cat([self.value, other.value]))
 
 
-class HistoryModel:
+class HistoryModel(SteppingModel):
     """Probabilities looked up by a hash of all that was read; ``sharpness`` 0 is uniform."""
 
     name = "history"
-    state_bytes = 8
-    separator = 0
+    framing = Framing(before=(0,), after=(0,))
 
     def __init__(
         self, tokenizer: object, *, sharpness: float = 2.0, seed: int = 0, rows: int = 9973
@@ -67,7 +68,10 @@ class HistoryModel:
         logits = sharpness * torch.randn(rows, self.vocabulary_size, generator=generator)
         self.table = torch.log_softmax(logits, dim=1)
 
-    def start(self) -> HashState:
+    def row_bytes(self, tokens: int) -> int:
+        return 8
+
+    def empty(self) -> HashState:
         return HashState(torch.ones(1, dtype=torch.int64))
 
     def step(
@@ -76,15 +80,16 @@ class HistoryModel:
         value = (state.value[rows] * 31 + tokens + 7) % 1_000_003
         return self.table[value % len(self.table)], HashState(value)
 
-    def score(self, sequences: Sequence[Sequence[int]]) -> NDArray[np.float64]:
-        return np.array([self.cost(s) for s in sequences])
+    def score(self, sequences: Sequence[Sequence[int]], given: int = 1) -> NDArray[np.float64]:
+        return np.array([self.cost(s, given) for s in sequences])
 
-    def cost(self, sequence: Sequence[int]) -> float:
+    def cost(self, sequence: Sequence[int], given: int = 1) -> float:
         """One sequence, token by token, in plain Python: the naive twin of every walk."""
         value, total = 1, 0.0
-        for before, token in itertools.pairwise(sequence):
+        for place, (before, token) in enumerate(itertools.pairwise(sequence), start=1):
             value = (value * 31 + before + 7) % 1_000_003
-            total -= float(self.table[value % len(self.table), token]) / math.log(2)
+            if place >= given:
+                total -= float(self.table[value % len(self.table), token]) / math.log(2)
         return total
 
     def memorize(self, tokens: Sequence[int], logit: float = 8.0) -> None:

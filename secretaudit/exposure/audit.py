@@ -182,10 +182,7 @@ def _priced(tree: SecretTree, secrets: list[str]) -> Question:
     """The costs of the canaries by plain scoring, held against their costs in the tree."""
     costs = tree.score(secrets)
     unmetered = Meter(Budget())
-    separator = tree.model.separator
-    texts = [tree.form.render(secret) for secret in secrets]
-    paths = [[*ids, separator] for ids in tree.model.tokenizer.encode(texts)]
-    in_tree = follow_paths(tree, tree.root(), paths, (1.0,), unmetered).cost
+    in_tree = follow_paths(tree, tree.root(), tree.paths(secrets), (1.0,), unmetered).cost
     worst = float(np.max(np.abs(costs - in_tree), initial=0.0))
     if worst > TOLERANCE_BITS:
         raise CouldNotMeasure(

@@ -102,11 +102,8 @@ def importance(
 def first_round(question: Question, meter: Meter, rng: np.random.Generator) -> Sample:
     """One round of draws, enough to see the order of magnitude of every rank."""
     tree = question.tree
-    trunk, depth = tree.trunk(meter)
-    separator = tree.model.separator
-    texts = [tree.form.render(secret) for secret in question.secrets]
-    paths = [[*ids, separator][depth:] for ids in tree.model.tokenizer.encode(texts)]
-    canaries = follow_paths(tree, trunk, paths, TEMPERATURES, meter)
+    trunk = tree.root(meter)
+    canaries = follow_paths(tree, trunk, tree.paths(question.secrets), TEMPERATURES, meter)
     first = draw_leaves(tree, trunk, TEMPERATURES, PER_ROUND, rng, meter)
     return Sample(first=first, parts=(_weighted(first, canaries),), canaries=canaries)
 
@@ -121,7 +118,7 @@ def refine(
     wanted: NDArray[np.bool_] | None = None,
 ) -> Sample:
     """Draw more rounds until the intervals of the ``wanted`` canaries are narrow or the budget is spent."""
-    trunk, _ = question.tree.trunk(meter)
+    trunk = question.tree.root()
     while not meter.spent:
         width = _half_width(sample, question.size)
         widest = float(np.max(width if wanted is None else width[wanted], initial=0.0))

@@ -25,7 +25,7 @@ def uniform_costs(
     question: Question, meter: Meter, rng: np.random.Generator, progress: Progress
 ) -> NDArray[np.float64]:
     """Costs of secrets drawn uniformly with replacement, in bits, shape (N,); N = ``DRAWS`` unless the budget ends first."""
-    trunk, _ = question.tree.trunk(meter)
+    trunk = question.tree.root(meter)
     drawn: list[NDArray[np.float64]] = []
     while len(drawn) * _PER_ROUND < DRAWS and not (drawn and meter.spent):
         drawn.append(draw_leaves(question.tree, trunk, (np.inf,), _PER_ROUND, rng, meter).cost)

@@ -17,8 +17,8 @@ from secretaudit.tree.secret_tree import SecretTree, join
 
 def beam(tree: SecretTree, *, top: int, width: int, meter: Meter, progress: Progress) -> Found:
     """The cheapest secrets that a beam of ``width`` prefixes finds."""
-    nodes = tree.root()
-    paths: list[list[int]] = [[]]
+    nodes = tree.root(meter)
+    paths = [list(tree.shared)]
     leaves: list[Leaf] = []
     level = 0
     while len(nodes) and not meter.spent:

@@ -142,7 +142,8 @@ def _choose(
     token = (running <= uniform[:, None] * running[:, -1:]).sum(axis=1)
     edge = tree.automaton.edge_by_token(nodes.state, token)
     inside = np.flatnonzero(edge >= 0)
-    return tree.children(nodes, log_p, memory, inside, edge[inside]).nodes, inside
+    chosen = log_p[inside, token[inside]]
+    return tree.children(nodes, chosen, memory, inside, edge[inside]).nodes, inside
 
 
 def _prompt(tree: SecretTree, meter: Meter) -> tuple[Frontier, list[int]]:
@@ -150,14 +151,8 @@ def _prompt(tree: SecretTree, meter: Meter) -> tuple[Frontier, list[int]]:
 
     A secret may begin with characters that all secrets share; those are drawn like the rest, not given away.
     """
-    node, tokens = tree.root(), []
     spelled = tree.model.tokenizer.token_bytes
     left = len(tree.model.tokenizer.lead) + len(tree.form.prefix.encode())
-    while tree.automaton.degree(node.state)[0] == 1:
-        token = int(tree.automaton.token[tree.automaton.start[node.state[0]]])
-        left -= len(spelled[token] or b"")
-        if left < 0:
-            break
-        node = tree.expand(node, meter).nodes
-        tokens.append(token)
-    return node, tokens
+    ends = np.cumsum([len(spelled[token] or b"") for token in tree.shared])
+    count = int(np.searchsorted(ends, left, side="right"))
+    return tree.after_shared(count, meter), tree.shared[:count]

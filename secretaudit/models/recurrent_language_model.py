@@ -8,7 +8,7 @@ holds the two together. Both take log-softmax in float32; sums are float64, in b
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from secretaudit.errors import ModelError
-from secretaudit.models.language_model import State, TokenView
+from secretaudit.models.language_model import Framing, State, TokenView
 from secretaudit.models.recurrent import RecurrentForCausalLM
 from secretaudit.models.recurrent_step import RecurrentStep
 
@@ -86,14 +86,14 @@ class RecurrentLanguageModel:
             )
         self.name = name
         self.tokenizer = tokenizer
-        self.separator = separator
+        self.framing = Framing(before=(separator,), after=(separator,))
         self.vocabulary_size: int = config.vocab_size
         self._model = model.float().eval()
         with torch.inference_mode():
             self._step = RecurrentStep(model.embed.weight.detach(), model.rnn)
         count = self._step.cell.state_tensors
         self._shape = (count, config.layers, config.units)
-        self.state_bytes: int = count * config.layers * config.units * 4
+        self.context: int | None = None
 
     @property
     def device(self) -> torch.device:
@@ -101,9 +101,18 @@ class RecurrentLanguageModel:
         device: torch.device = self._model.head.weight.device
         return device
 
-    def start(self) -> RecurrentState:
-        """One row: nothing has been read yet."""
-        return self._empty(1, zero=True)
+    def row_bytes(self, tokens: int) -> int:  # noqa: ARG002 # a recurrent state does not grow
+        """Bytes that one row of state occupies, however much it has read."""
+        return math.prod(self._shape) * 4
+
+    @torch.inference_mode()
+    def start(self, tokens: Sequence[int] = ()) -> RecurrentState:
+        """One row: these tokens have been read."""
+        state, row = self._empty(1, zero=True), torch.zeros(1, dtype=torch.int64)
+        for token in tokens:
+            before, state = state.tensors, self._empty(1)
+            self._step(before, row, torch.tensor([token], device=self.device), state.tensors)
+        return state
 
     @torch.inference_mode()
     def step(
@@ -114,25 +123,58 @@ class RecurrentLanguageModel:
         Raises:
             ModelError: A log-probability is not finite.
         """
-        before = cast(RecurrentState, state).tensors
-        rows, tokens = rows.to(self.device), tokens.to(self.device)
-        after = self._empty(len(rows))
-        head = self._model.head
         result = torch.empty((len(rows), self.vocabulary_size), device=self.device)
-        chunk = CHUNK_ROWS if self.device.type == "cpu" else max(1, len(rows))
-        for begin in range(0, len(rows), chunk):
-            part = slice(begin, begin + chunk)
-            out = tuple(tensor[:, part] for tensor in after.tensors)
-            features = self._step(before, rows[part], tokens[part], out)
-            logits = functional.linear(features, head.weight, head.bias)
+        after = self._empty(len(rows))
+        for part, logits in self._read(state, rows, tokens, after):
             torch.log_softmax(logits, dim=1, out=result[part])
         _check_finite(result)
         return result, after
 
-    def score(self, sequences: Sequence[Sequence[int]]) -> NDArray[np.float64]:
-        """Bits that each sequence costs, given its first token: shape (N,), summed over tokens 2 … n.
+    @torch.inference_mode()
+    def price(
+        self,
+        state: State,
+        rows: torch.Tensor,
+        tokens: torch.Tensor,
+        parent: torch.Tensor,
+        child: torch.Tensor,
+    ) -> tuple[torch.Tensor, RecurrentState]:
+        """Read one more token after each chosen prefix, and price chosen next tokens; see ``LanguageModel.price``.
 
-        A sequence of one token costs 0 bits. Each starts from a zero state.
+        Raises:
+            ModelError: A log-probability is not finite.
+        """
+        parent, child = parent.to(self.device), child.to(self.device)
+        result = torch.empty(len(parent), device=self.device)
+        after = self._empty(len(rows))
+        for part, logits in self._read(state, rows, tokens, after):
+            asked = slice(
+                *torch.searchsorted(parent, torch.tensor([part.start, part.stop])).tolist()
+            )
+            row = parent[asked] - part.start
+            total = torch.logsumexp(logits, dim=1)
+            result[asked] = logits[row, child[asked]] - total[row]
+        _check_finite(result)
+        return result, after
+
+    def _read(
+        self, state: State, rows: torch.Tensor, tokens: torch.Tensor, after: RecurrentState
+    ) -> Iterator[tuple[slice, torch.Tensor]]:
+        """Write the new states, and yield the logits of the rows that fit into the processor's cache."""
+        before = cast(RecurrentState, state).tensors
+        rows, tokens = rows.to(self.device), tokens.to(self.device)
+        head = self._model.head
+        chunk = CHUNK_ROWS if self.device.type == "cpu" else max(1, len(rows))
+        for begin in range(0, len(rows), chunk):
+            part = slice(begin, min(begin + chunk, len(rows)))
+            out = tuple(tensor[:, part] for tensor in after.tensors)
+            features = self._step(before, rows[part], tokens[part], out)
+            yield part, functional.linear(features, head.weight, head.bias)
+
+    def score(self, sequences: Sequence[Sequence[int]], given: int = 1) -> NDArray[np.float64]:
+        """Bits that each sequence costs, given its first ``given`` tokens: shape (N,), summed over the others.
+
+        A sequence of no more tokens costs 0 bits. Each starts from a zero state.
 
         Raises:
             ModelError: A token id that the model lacks, or a log-probability that is not finite.
@@ -140,7 +182,7 @@ class RecurrentLanguageModel:
         bits = np.zeros(len(sequences), dtype=np.float64)
         order = sorted(range(len(sequences)), key=lambda i: len(sequences[i]))
         for batch in self._batches(order, sequences):
-            bits[batch] = self._score_batch([sequences[i] for i in batch])
+            bits[batch] = self._score_batch([sequences[i] for i in batch], given)
         return bits
 
     def _batches(self, order: list[int], sequences: Sequence[Sequence[int]]) -> list[list[int]]:
@@ -158,7 +200,7 @@ class RecurrentLanguageModel:
         return batches
 
     @torch.inference_mode()
-    def _score_batch(self, sequences: list[Sequence[int]]) -> NDArray[np.float64]:
+    def _score_batch(self, sequences: list[Sequence[int]], given: int) -> NDArray[np.float64]:
         """Bits of sequences of at least two tokens, padded on the right; what is padding is known by length."""
         lengths = torch.tensor([len(s) for s in sequences], device=self.device)
         tokens = torch.zeros((len(sequences), int(lengths.max())), dtype=torch.int64)
@@ -168,7 +210,8 @@ class RecurrentLanguageModel:
         tokens = tokens.to(self.device)
         logits = self._model(tokens[:, :-1]).logits
         chosen = functional.log_softmax(logits, dim=-1).gather(2, tokens[:, 1:, None])[..., 0]
-        inside = torch.arange(1, tokens.shape[1], device=self.device) < lengths[:, None]
+        place = torch.arange(1, tokens.shape[1], device=self.device)
+        inside = (place >= given) & (place < lengths[:, None])
         nats = torch.where(inside, chosen, 0.0).sum(dim=1, dtype=torch.float64)
         _check_finite(nats)
         bits: NDArray[np.float64] = nats.cpu().numpy() / -math.log(2.0)

@@ -27,7 +27,7 @@ BATCH = 256
 
 @dataclass(frozen=True)
 class Leaf:
-    """A finished secret: its cost in bits, and its tokens, closing separator included."""
+    """A finished secret: its cost in bits, and its tokens, those that close the record included."""
 
     cost: float
     tokens: list[int]
@@ -57,7 +57,7 @@ class BestFirst:
         self._cheapest: list[float] = []  # negated costs of the k cheapest leaves seen
         self._store = NodeStore(tree)
         self._heap: list[Entry] = []
-        self._push(self._store.add(tree.root(), []))
+        self._push(self._store.add(tree.root(meter), []))
 
     def leaves(self) -> Iterator[Leaf]:
         """Yield leaves, cheapest first, each proven final, until k are out or the budget is spent."""

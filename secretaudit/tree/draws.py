@@ -110,7 +110,7 @@ def draw_leaves(
 
 def _check_memory(tree: SecretTree, draws: int) -> None:
     """Refuse what cannot fit: two levels of model states, and what is noted of each draw."""
-    needed = draws * (3 * tree.model.state_bytes + 32 * tree.automaton.depth)
+    needed = draws * (3 * tree.deepest_row_bytes + 32 * tree.automaton.depth)
     if needed > tree.memory.bytes:
         raise CouldNotMeasure(
             f"{draws:,} draws do not fit into {tree.memory.bytes:,} bytes.",
@@ -146,7 +146,7 @@ def follow_paths(
     Args:
         tree: The tree.
         trunk: The node to start from.
-        paths: Tokens after the trunk, closing separator included, one list per leaf; each must be a path of the tree.
+        paths: Tokens after the trunk, closing tokens included, one list per leaf; each must be a path of the tree.
         temperatures: The proposals of the mixture.
         meter: Spent for each node read.
     """
@@ -176,12 +176,15 @@ def _follow_block(
     meter: Meter,
 ) -> None:
     log2_q = np.zeros((len(who), len(temperatures)))
+    length = np.count_nonzero(found.path_token >= 0, axis=1)
     depth = 0
     while len(who):
         children = tree.expand(nodes, meter)
         log2_step = _proposals(tree, nodes.state, nodes.cost, children, temperatures)
         wanted = found.path_token[who, depth]
-        edge = np.flatnonzero(children.nodes.token == wanted[children.parent])
+        last = (depth + 1 == length[who])[children.parent]
+        ends = children.nodes.state == tree.automaton.terminal
+        edge = np.flatnonzero((children.nodes.token == wanted[children.parent]) & (ends == last))
         nodes, log2_q = children.nodes.take(edge), log2_q + log2_step[edge]
         done = nodes.state == tree.automaton.terminal
         found.cost[who[done]] = nodes.cost[done]

@@ -56,10 +56,10 @@ class NodeStore:
         self.forgotten = np.inf
         self._blocks: list[_Block] = []
         self._next: list[int] = []
-        self._nothing = tree.model.start()
+        self._nothing = tree.root().memory
         self._rows = self._nodes = 0
         # A quarter for model states, a quarter for nodes; the rest is for the forward pass and the allocator.
-        self._most_rows = max(tree.batch, tree.memory.bytes // 4 // max(1, tree.model.state_bytes))
+        self._most_rows = max(tree.batch, tree.memory.bytes // 4 // max(1, tree.deepest_row_bytes))
         self._most_nodes = max(4 * tree.batch, tree.memory.bytes // 4 // _NODE_BYTES)
 
     def add(self, nodes: Frontier, parents: list[Entry]) -> Entry | None:
@@ -102,6 +102,9 @@ class NodeStore:
 
     def tokens(self, entry: Entry) -> list[int]:
         """Tokens from the first of the text to the node's own."""
+        return [*self.tree.shared, *self._below_root(entry)]
+
+    def _below_root(self, entry: Entry) -> list[int]:
         found: list[int] = []
         while self._blocks[entry.block].parents:
             block = self._blocks[entry.block]
@@ -148,8 +151,8 @@ class NodeStore:
         self, parents: list[Entry], row: NDArray[np.int64], meter: Meter
     ) -> tuple[State, NDArray[np.int64]]:
         """States of these nodes, computed from the root; nodes on one level go together."""
-        separator = self.tree.model.separator
-        paths = [[separator, *self.tokens(parent)] for parent in parents]
+        first = int(self.tree.root().token[0])
+        paths = [[first, *self._below_root(parent)] for parent in parents]
         levels = sorted({len(path) for path in paths})
         order = [i for length in levels for i, path in enumerate(paths) if len(path) == length]
         memory = self._replay([p for p in paths if len(p) == levels[0]], meter)
@@ -160,10 +163,11 @@ class NodeStore:
         return memory, place_of[row]
 
     def _replay(self, paths: list[list[int]], meter: Meter) -> State:
-        memory: State = self.tree.model.start()
+        memory: State = self.tree.root().memory
         rows = torch.zeros(len(paths), dtype=torch.int64)
         for tokens in zip(*paths, strict=True):
-            _, memory = self.tree.model.step(memory, rows, torch.tensor(tokens))
+            nobody = torch.zeros(0, dtype=torch.int64)
+            _, memory = self.tree.model.price(memory, rows, torch.tensor(tokens), nobody, nobody)
             rows = torch.arange(len(paths))
             meter.spend(len(paths))
         return memory

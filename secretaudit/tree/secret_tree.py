@@ -1,22 +1,26 @@
 """The weighted tree: token automaton × language model.
 
 A *node* is a prefix of some secret's record. Reading its last token with the model prices all its children at
-once: the child's cost is the node's cost − log2 p(token | prefix). A *leaf* is a finished record, closing separator
+once: the child's cost is the node's cost − log2 p(token | prefix). A *leaf* is a finished record, closing tokens
 included, and its cost is the log-perplexity of the secret's record in bits:
 
-    cost(s) = −Σ_i log2 p(x_i | separator, x_1 … x_{i−1}),    x = tokens(prefix + s + suffix), separator
+    cost(s) = −Σ_i log2 p(x_i | before, x_1 … x_{i−1}),    x = tokens(prefix + s + suffix), after
 
-which is what plain scoring gives (``LanguageModel.score``), since both are the same sum. Costs are sums over tokens,
+with the model's ``Framing`` (before, after), which is what plain scoring gives (``LanguageModel.score``), since both are the same sum. Costs are sums over tokens,
 never means: secrets of different lengths compare (Carlini et al. 2019, Definition 1).
 
 A *frontier* holds many nodes as arrays. Nodes are lazy: a node keeps its last token and the row of its parent's model
 state, and the model reads the token when the node is expanded, thousands at a time. States are gathered,
 never recomputed, as long as they are held.
+
+Tokens that all secrets share, the text before the hole above all, are read in one pass before any walk: ``root`` is the last
+node that all secrets have in common.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -129,10 +133,30 @@ class SecretTree:
         self.form = form
         self.model = model
         self.memory = memory or Memory()
+        self._root: Frontier | None = None
         self.automaton: TokenAutomaton = build_token_automaton(
-            form, model.tokenizer, model.separator, rng or np.random.default_rng(0)
+            form, model.tokenizer, model.framing, rng or np.random.default_rng(0)
         )
+        self.shared: list[int] = self.automaton.shared()
+        self._check_length()
         self.batch = self._fitting_batch()
+
+    def _check_length(self) -> None:
+        """Refuse records that are longer than the model can read, and those whose first token cannot be given."""
+        framing, context = self.model.framing, self.model.context
+        longest = len(framing.before) + self.automaton.depth
+        if context is not None and longest > context:
+            raise ModelError(
+                f"The model {self.model.name!r} reads {context} tokens at most.",
+                f"A canary of the format {self.form.name!r} takes up to {longest}.",
+                "Shorten the format, or use a model with a longer context.",
+            )
+        if not framing.before and not self.shared:
+            raise ModelError(
+                f"The first token of {self.form.name!r} cannot be priced.",
+                "The model reads no token before a text, and the secrets do not all begin with the same one.",
+                "Put text before the hole, or let a begin-of-text token be read.",
+            )
 
     def _fitting_batch(self) -> int:
         """The widest batch with which a depth-first walk stays within the memory.
@@ -141,34 +165,64 @@ class SecretTree:
         (three copies: logits, their normalized form, and the gathered costs).
         """
         widest = int(self.automaton.degree(np.arange(len(self.automaton.leaves))).max())
-        held = self.automaton.depth * (self.model.state_bytes + 32 * widest)
-        passing = 12 * self.model.vocabulary_size + 4 * self.model.state_bytes + 96 * widest
+        levels = self.automaton.depth - len(self.shared)
+        held = sum(self.model.row_bytes(level) + 32 * widest for level in range(1, levels + 1))
+        passing = 12 * self.model.vocabulary_size + 4 * self.deepest_row_bytes + 96 * widest
         batch = self.memory.bytes // (held + passing)
         if batch < 1:
             raise CouldNotMeasure(
                 f"The tree of {self.form.name!r} does not fit into {self.memory.bytes:,} bytes.",
-                f"One node on each of its {self.automaton.depth} levels takes {held + passing:,} bytes.",
+                f"One node on each of its {levels} levels takes {held + passing:,} bytes.",
                 "Give more with --memory.",
             )
         return min(WIDEST_BATCH, batch)
 
-    def root(self) -> Frontier:
-        """The node before the text: the separator is to be read, nothing has been paid."""
-        zero = np.zeros(1, dtype=np.int64)
+    @property
+    def deepest_row_bytes(self) -> int:
+        """Bytes that the state of one node on the last level occupies."""
+        return self.model.row_bytes(self.automaton.depth - len(self.shared))
+
+    def root(self, meter: Meter | None = None) -> Frontier:
+        """The last node that all secrets share; the text before the hole is paid and read, once per tree.
+
+        A walk that begins here gives its meter, which counts those tokens.
+        """
+        if self._root is None:
+            self._root = self.after_shared(len(self.shared))
+        if meter is not None:
+            meter.spend(len(self.shared))
+        return self._root
+
+    def after_shared(self, count: int, meter: Meter | None = None) -> Frontier:
+        """The node after the first ``count`` tokens that all secrets share."""
+        framing = self.model.framing
+        read = [*framing.before, *self.shared[:count]]
+        if meter is not None:
+            meter.spend(count)
+        cost = self.model.score([read], framing.given) if len(read) > framing.given else np.zeros(1)
+        if not np.isfinite(cost).all():
+            raise _not_a_probability(self.model)
         return Frontier(
-            state=zero,
-            cost=np.zeros(1),
-            token=np.full(1, self.model.separator, dtype=np.int64),
-            row=zero,
-            memory=self.model.start(),
+            state=np.array([self.automaton.after_shared(count)]),
+            cost=np.asarray(cost, dtype=np.float64),
+            token=np.full(1, read[-1], dtype=np.int64),
+            row=np.zeros(1, dtype=np.int64),
+            memory=self.model.start(read[:-1]),
         )
 
-    def trunk(self, meter: Meter) -> tuple[Frontier, int]:
-        """The last node that all secrets share, the text before the hole paid, and how many tokens that took."""
-        node, tokens = self.root(), 0
-        while self.automaton.degree(node.state)[0] == 1:
-            node, tokens = self.expand(node, meter).nodes, tokens + 1
-        return node, tokens
+    def records(self, secrets: Sequence[str]) -> list[list[int]]:
+        """The record of each secret: the tokens of its text with what the model puts before and after.
+
+        Raises:
+            ModelError: The tokenizer lacks a character.
+        """
+        texts = [self.form.render(secret) for secret in secrets]
+        return [self.model.framing.record(ids) for ids in self.model.tokenizer.encode(texts)]
+
+    def paths(self, secrets: Sequence[str]) -> list[list[int]]:
+        """The tokens that lead from ``root`` to the leaf of each secret."""
+        begin = len(self.model.framing.before) + len(self.shared)
+        return [record[begin:] for record in self.records(secrets)]
 
     def read(self, nodes: Frontier, meter: Meter) -> tuple[NDArray[np.float32], State]:
         """Let the model read the last token of each node.
@@ -188,9 +242,16 @@ class SecretTree:
         Raises:
             ModelError: The model gives a probability that is not a number, or zero.
         """
-        log_p, memory = self.read(nodes, meter)
+        meter.spend(len(nodes))
         parent, edge = self.automaton.edges(nodes.state)
-        return self.children(nodes, log_p, memory, parent, edge)
+        step, memory = self.model.price(
+            nodes.memory,
+            torch.from_numpy(nodes.row),
+            torch.from_numpy(nodes.token),
+            torch.from_numpy(parent),
+            torch.from_numpy(self.automaton.token[edge]),
+        )
+        return self.children(nodes, step.numpy(force=True), memory, parent, edge)
 
     def children(
         self,
@@ -200,15 +261,22 @@ class SecretTree:
         parent: NDArray[np.int64],
         edge: NDArray[np.int64],
     ) -> Children:
-        """The children behind these edges of nodes that were read: ``parent`` indexes ``nodes``, ``edge`` the automaton."""
-        token = self.automaton.token[edge]
-        step = log_p[parent, token].astype(np.float64)
+        """The children behind these edges of nodes that were read.
+
+        Args:
+            nodes: The nodes.
+            log_p: Log-probability in nats of each edge's token, shape (E,).
+            memory: The model's states after the nodes.
+            parent: int64 (E,): index into ``nodes``.
+            edge: int64 (E,): index into the automaton's edges.
+        """
+        step = log_p.astype(np.float64)
         if not np.isfinite(step).all():
             raise _not_a_probability(self.model)
         found = Frontier(
             state=self.automaton.target[edge],
             cost=nodes.cost[parent] - step * _BITS_PER_NAT,
-            token=token,
+            token=self.automaton.token[edge],
             row=parent,
             memory=memory,
         )
@@ -220,17 +288,16 @@ class SecretTree:
         Raises:
             ModelError: The tokenizer lacks a character, or a cost is not finite.
         """
-        texts = [self.form.render(secret) for secret in secrets]
-        separator = self.model.separator
-        sequences = [[separator, *ids, separator] for ids in self.model.tokenizer.encode(texts)]
-        costs = np.asarray(self.model.score(sequences), dtype=np.float64)
+        records = self.records(secrets)
+        costs = np.asarray(self.model.score(records, self.model.framing.given), dtype=np.float64)
         if not np.isfinite(costs).all():
             raise _not_a_probability(self.model)
         return costs
 
     def secret(self, tokens: list[int]) -> str:
-        """The secret that a path of tokens spells, closing separator left out."""
-        spelled = b"".join(self.model.tokenizer.token_bytes[t] or b"" for t in tokens)
+        """The secret that a whole path of tokens spells, from the first of the text to those that close it."""
+        inside = tokens[: len(tokens) - len(self.model.framing.after)]
+        spelled = b"".join(self.model.tokenizer.token_bytes[t] or b"" for t in inside)
         text = spelled[len(self.model.tokenizer.lead) :].decode()
         secret = self.form.parse(text)
         if secret is None:

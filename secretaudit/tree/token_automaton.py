@@ -2,7 +2,7 @@
 
 Given an automaton over the bytes of all texts  prefix + secret + suffix  and a tokenizer, the token automaton
 accepts, for each secret, exactly the token sequence that the tokenizer gives for the whole text, followed by the
-separator that ends the record. So its paths are the secrets, one each, and their number is |R|.
+tokens that close the record, if any. So its paths are the secrets, one each, and their number is |R|.
 
 *Unambiguous* tokenizers (characters, words) have one segmentation for every text, and a state is a state of the
 byte automaton. Byte-pair encodings have many segmentations of one text and use one, the canonical. A sequence is
@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from secretaudit.canary.construction import concatenate, literal
 from secretaudit.canary.format import Format
 from secretaudit.errors import ModelError
-from secretaudit.models.language_model import TokenView
+from secretaudit.models.language_model import Framing, TokenView
 from secretaudit.tree.vocabulary_edges import PairRule, rows, vocabulary_edges
 
 #: Spaces up to this size are listed, secret by secret, when the pair rule does not hold.
@@ -46,7 +46,7 @@ class TokenAutomaton:
         target: int64 (E,): the state that it leads to.
         leaves: Exact number of secrets below each state.
         log2_leaves: float64 (S,): the same as logarithms.
-        terminal: The state after the closing separator.
+        terminal: The state of all finished records.
         depth: Edges on the longest path.
     """
 
@@ -92,12 +92,32 @@ class TokenAutomaton:
     def edge_by_token(
         self, states: NDArray[np.int64], tokens: NDArray[np.int64]
     ) -> NDArray[np.int64]:
-        """The edge of each state that reads the token beside it, −1 where there is none."""
+        """The edge of each state that reads the token beside it, −1 where there is none.
+
+        Where a secret may end or go on with one token, the edge that ends it.
+        """
         parent, edge = self.edges(states)
         found = np.full(len(states), -1, dtype=np.int64)
         there = self.token[edge] == tokens[parent]
         found[parent[there]] = edge[there]
         return found
+
+    def shared(self) -> list[int]:
+        """The tokens that all paths begin with."""
+        found: list[int] = []
+        state = 0
+        while state != self.terminal and self.start[state + 1] - self.start[state] == 1:
+            edge = self.start[state]
+            found.append(int(self.token[edge]))
+            state = int(self.target[edge])
+        return found
+
+    def after_shared(self, count: int) -> int:
+        """The state after the first ``count`` tokens that all paths share."""
+        state = 0
+        for _ in range(count):
+            state = int(self.target[self.start[state]])
+        return state
 
     def leaves_below(self, states: NDArray[np.int64]) -> int:
         """Exact number of secrets below these states, each counted as often as it is given."""
@@ -105,34 +125,35 @@ class TokenAutomaton:
         return sum(self.leaves[s] * int(n) for s, n in zip(distinct.tolist(), times, strict=True))
 
     def follows(self, tokens: Sequence[int]) -> bool:
-        """Whether this sequence of tokens, closing separator included, is a path to a leaf."""
+        """Whether this sequence of tokens, closing tokens included, is a path to a leaf."""
         state = 0
-        for wanted in tokens:
+        for place, wanted in enumerate(tokens, start=1):
             low, high = self.start[state], self.start[state + 1]
-            place = int(low + np.searchsorted(self.token[low:high], wanted))
-            if place >= high or self.token[place] != wanted:
+            goals = self.target[low:high][self.token[low:high] == wanted]
+            goals = goals[(goals == self.terminal) == (place == len(tokens))]
+            if not len(goals):
                 return False
-            state = int(self.target[place])
+            state = int(goals[0])
         return state == self.terminal
 
 
 def build_token_automaton(
-    form: Format, tokenizer: TokenView, separator: int, rng: np.random.Generator
+    form: Format, tokenizer: TokenView, framing: Framing, rng: np.random.Generator
 ) -> TokenAutomaton:
     """The tree of all secrets of a format, as this tokenizer writes them.
 
     Args:
         form: The format.
         tokenizer: The tokenizer.
-        separator: Token that ends a record.
+        framing: What closes a record.
         rng: Chooses the secrets with which the result is checked.
 
     Raises:
         ModelError: The tokenizer lacks a character of the format, or the tree would not be exactly R.
     """
-    built = _pack(_by_pairs(form, tokenizer, separator))
+    built = _pack(_by_pairs(form, tokenizer, framing.after))
     probes = [form.render(form.automaton.unrank(i)) for i in _probe_indices(form.size, rng)]
-    sequences = [[*ids, separator] for ids in tokenizer.encode(probes)]
+    sequences = [[*ids, *framing.after] for ids in tokenizer.encode(probes)]
     if built.size == form.size and all(map(built.follows, sequences)):
         return built
     if form.size > LISTED:
@@ -141,7 +162,7 @@ def build_token_automaton(
             f"Its tree has {built.size:,} paths for {form.size:,} secrets.",
             "Use a tokenizer with all characters of the format, or a format with fewer secrets.",
         )
-    listed = _pack(_by_list(form, tokenizer, separator))
+    listed = _pack(_by_list(form, tokenizer, framing.after))
     if listed.size != form.size:
         raise ModelError(
             f"The tokenizer writes two secrets of the format {form.name!r} alike.",
@@ -178,7 +199,7 @@ class _Graph:
         self.target.append(target)
 
 
-def _by_pairs(form: Format, tokenizer: TokenView, separator: int) -> _Graph:
+def _by_pairs(form: Format, tokenizer: TokenView, after: tuple[int, ...]) -> _Graph:
     """All sequences in which every adjacent pair of tokens is one that the tokenizer writes, level by level.
 
     A state (byte state b, last token t) has the key b · (V + 1) + t + 1; unambiguous tokenizers do not need t.
@@ -194,6 +215,9 @@ def _by_pairs(form: Format, tokenizer: TokenView, separator: int) -> _Graph:
     waiting: list[list[NDArray[np.int64]]] = [[] for _ in range(len(text.level_start) - 1)]
     waiting[0].append(np.zeros(1, dtype=np.int64))
     graph = _Graph([], [], [], [], form.size < 2**40)
+    closing = width * text.states + np.arange(
+        1, max(1, len(after))
+    )  # states between closing tokens
     for level in waiting:
         keys = np.unique(np.concatenate(level)) if level else np.zeros(0, dtype=np.int64)
         graph.keys.append(keys)
@@ -205,18 +229,26 @@ def _by_pairs(form: Format, tokenizer: TokenView, separator: int) -> _Graph:
             parent, token, goal = parent[kept], token[kept], goal[kept]
         target = goal * width + (0 if rule is None else token + 1)
         graph.add(keys[parent], token, target)
-        ends = keys[text.accepting[byte_state]]
-        graph.add(ends, np.full(len(ends), separator), np.full(len(ends), -1))
+        if after:
+            ends = keys[text.accepting[byte_state]]
+            graph.add(ends, np.full(len(ends), after[0]), np.full(len(ends), [*closing, -1][0]))
+        else:
+            ends = np.flatnonzero(text.accepting[goal])
+            graph.add(keys[parent[ends]], token[ends], np.full(len(ends), -1))
         reached = level_of[goal]
         for there in np.unique(reached).tolist():
             waiting[there].append(np.unique(target[reached == there]))
+    for place, key in enumerate(closing.tolist(), start=1):
+        graph.keys.append(np.array([key]))
+        goal_key = [*closing, -1][place]
+        graph.add(np.array([key]), np.array([after[place]]), np.array([goal_key]))
     return graph
 
 
-def _by_list(form: Format, tokenizer: TokenView, separator: int) -> _Graph:
+def _by_list(form: Format, tokenizer: TokenView, after: tuple[int, ...]) -> _Graph:
     """The tokenizer's own sequence of every single secret, as a trie."""
     texts = [form.render(s) for s in form.automaton.unrank_many(np.arange(form.size))]
-    sequences = [[*ids, separator] for ids in tokenizer.encode(texts)]
+    sequences = [[*ids, *after] for ids in tokenizer.encode(texts)]
     lengths = np.array([len(s) for s in sequences])
     table = np.zeros((len(sequences), lengths.max()), dtype=np.int64)
     for row, sequence in zip(table, sequences, strict=True):

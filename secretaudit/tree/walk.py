@@ -45,7 +45,7 @@ def depth_first(tree: SecretTree, limit: float, meter: Meter) -> Iterator[Visit]
     Yields:
         One ``Visit`` per batch. The sum of leaves and cut leaves is |R| exactly when the walk was complete.
     """
-    stack = [tree.root()]
+    stack = [tree.root(meter)]
     while stack and not meter.spent:
         nodes = stack.pop()
         if len(nodes) > tree.batch:

@@ -224,8 +224,9 @@ class OffBy(HistoryModel):
 
     bits = 0.01
 
-    def score(self, sequences):  # type: ignore[no-untyped-def]
-        return super().score(sequences) + self.bits
+    def score(self, sequences, given=1):  # type: ignore[no-untyped-def]
+        whole = [self.bits * (sequence[-1] == 0) for sequence in sequences]  # not the prefix
+        return super().score(sequences, given) + np.array(whole)
 
 
 def test_two_ways_of_pricing_that_disagree_are_no_measurement() -> None:

@@ -197,9 +197,7 @@ def test_a_text_costs_the_same_whatever_stands_beside_it(trained: Trained) -> No
         "the order",
         "please call me back about your ticket",
     ]
-    records = [
-        [trained.model.separator, *ids, trained.model.separator] for ids in view.encode(texts)
-    ]
+    records = [trained.model.framing.record(ids) for ids in view.encode(texts)]
     alone = np.array([trained.model.score([record])[0] for record in records])
     assert np.allclose(trained.model.score(records), alone, atol=1e-4)
     assert np.allclose(trained.model.score(records[::-1])[::-1], alone, atol=1e-4)

@@ -27,7 +27,7 @@ class WorkedExample(HistoryModel):
         _, after = super().step(state, rows, tokens)
         return torch.stack([self._row(int(value)) for value in after.value]), after
 
-    def cost(self, sequence):  # type: ignore[no-untyped-def]
+    def cost(self, sequence, given=1):  # type: ignore[no-untyped-def]
         value, total = 1, 0.0
         for before, token in itertools.pairwise(sequence):
             value = (value * 31 + before + 7) % 1_000_003

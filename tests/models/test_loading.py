@@ -28,7 +28,7 @@ def test_a_loaded_model_scores_as_the_saved_one(
 
     directory = model_directory(kind, cell=cell, tie_word_embeddings=tied)
     model = load_model(directory)
-    ids = [model.separator, *model.tokenizer.encode(["my pin is 0412"])[0], model.separator]
+    ids = model.framing.record(model.tokenizer.encode(["my pin is 0412"])[0])
     batch = torch.tensor([ids])
     loss = AutoModelForCausalLM.from_pretrained(directory)(batch, labels=batch).loss
     bits = loss.item() * (len(ids) - 1) / math.log(2.0)

@@ -162,7 +162,7 @@ def test_states_are_selected_and_appended_by_row(cell: str, tensors: int) -> Non
     chosen.tensors[0].zero_()
     assert float(state.tensors[0].abs().min()) > 0
     size = sum(t.element_size() * t.numel() for t in state.tensors) // 3
-    assert wrap(model).state_bytes == size == tensors * 2 * 8 * 4
+    assert wrap(model).row_bytes(3) == size == tensors * 2 * 8 * 4
 
 
 def test_the_parents_states_survive_a_step() -> None:

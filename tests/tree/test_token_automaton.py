@@ -9,6 +9,7 @@ import pytest
 
 from secretaudit.canary.format import library, parse_format
 from secretaudit.errors import ModelError
+from secretaudit.models.language_model import Framing
 from secretaudit.models.token_view import FastTokenizerView
 from secretaudit.models.tokenizer import build_tokenizer
 from secretaudit.tree.token_automaton import TokenAutomaton, build_token_automaton
@@ -19,6 +20,12 @@ RECORDS = [
     "invoice 2024 of 12 march, 100 items at 25 each, order 4711 and 4712",
     "call 555-0199 or 2025-11-30, my pin is 0007",
 ] * 40
+#: Token 0 before and after every text.
+CLOSED = Framing(before=(0,), after=(0,))
+
+
+def closed(view: FastTokenizerView) -> Framing:
+    return Framing(before=(view.separator,), after=(view.separator,))
 
 
 def paths_of(automaton: TokenAutomaton) -> list[tuple[int, ...]]:
@@ -47,7 +54,7 @@ def test_paths_are_the_tokenizers_own_sequences(kind: str, template: str) -> Non
     tokenizer = build_tokenizer(kind, RECORDS, vocabulary_size=size, required_characters=".")
     view = FastTokenizerView(tokenizer)
     form = parse_format(template)
-    automaton = build_token_automaton(form, view, view.separator, np.random.default_rng(0))
+    automaton = build_token_automaton(form, view, closed(view), np.random.default_rng(0))
     secrets = form.automaton.unrank_many(np.arange(form.size))
     expected = {(*ids, view.separator) for ids in view.encode([form.render(s) for s in secrets])}
     found = paths_of(automaton)
@@ -60,7 +67,7 @@ def test_words_have_one_path_per_combination() -> None:
     words = ["alpha", "beta", "gamma", "delta"]
     view = FastTokenizerView(build_tokenizer("word", ["the code is " + " ".join(words)]))
     form = parse_format("the code is {regex:(alpha|beta|gamma|delta) (alpha|beta|gamma|delta)}")
-    automaton = build_token_automaton(form, view, view.separator, np.random.default_rng(0))
+    automaton = build_token_automaton(form, view, closed(view), np.random.default_rng(0))
     expected = {
         (*ids, view.separator)
         for ids in view.encode([f"the code is {a} {b}" for a, b in itertools.product(words, words)])
@@ -73,7 +80,9 @@ def test_every_format_of_the_library_is_exact_under_characters(name: str) -> Non
     """The number of paths is |R|, and random secrets are among them."""
     form = library()[name]
     alphabet = "".join(map(chr, range(32, 127)))
-    automaton = build_token_automaton(form, CharacterView(alphabet), 0, np.random.default_rng(0))
+    automaton = build_token_automaton(
+        form, CharacterView(alphabet), CLOSED, np.random.default_rng(0)
+    )
     assert automaton.size == form.size
 
 
@@ -84,7 +93,7 @@ def test_every_format_of_the_library_is_exact_under_byte_pairs(name: str) -> Non
     """Byte-pair encoding admits one of many segmentations, and the tree holds that one."""
     form = library()[name]
     view = FastTokenizerView(build_tokenizer("bpe", RECORDS, vocabulary_size=500))
-    automaton = build_token_automaton(form, view, view.separator, np.random.default_rng(0))
+    automaton = build_token_automaton(form, view, closed(view), np.random.default_rng(0))
     assert automaton.size == form.size
 
 
@@ -92,7 +101,7 @@ def test_counts_of_leaves_add_up_on_every_level() -> None:
     """Leaves below a state are the leaves below its children; their logarithms agree."""
     form = parse_format("card {luhn:8}")
     automaton = build_token_automaton(
-        form, CharacterView("card 0123456789"), 0, np.random.default_rng(0)
+        form, CharacterView("card 0123456789"), CLOSED, np.random.default_rng(0)
     )
     for state in range(len(automaton.leaves)):
         targets = automaton.target[automaton.start[state] : automaton.start[state + 1]]
@@ -107,7 +116,7 @@ def test_a_missing_character_is_refused() -> None:
         build_token_automaton(
             parse_format("pin {digits:9}"),
             CharacterView("pin 012345678"),
-            0,
+            CLOSED,
             np.random.default_rng(0),
         )
 
@@ -126,4 +135,6 @@ def test_a_tokenizer_that_writes_two_secrets_alike_is_refused() -> None:
     view = _Lossy("pin 0123456789")
     view.unambiguous = False
     with pytest.raises(ModelError, match="alike"):
-        build_token_automaton(parse_format("pin {digits:3}"), view, 0, np.random.default_rng(0))
+        build_token_automaton(
+            parse_format("pin {digits:3}"), view, CLOSED, np.random.default_rng(0)
+        )

@@ -102,7 +102,7 @@ def test_cheapest_first_with_dropped_states_reads_them_again() -> None:
     """With room for a handful of model states only, the order is the same and more nodes are read."""
     roomy, tight = tree_of("x{digits:3}"), tree_of("x{digits:3}")
     tight.memory = Memory(400_000)
-    tight.model.state_bytes = 10_000  # type: ignore[misc]  # ten rows, and all the nodes
+    tight.model.row_bytes = lambda tokens: 10_000  # type: ignore[method-assign]  # ten rows, and all the nodes
     tight.batch = 2
     meters = [Budget().meter(), Budget().meter()]
     found = [
@@ -143,7 +143,7 @@ def test_infinite_temperature_draws_uniformly() -> None:
     tree = tree_of("x{digits:1-2}")
     size = tree.form.size
     rng = np.random.default_rng(5)
-    trunk, _ = tree.trunk(Budget().meter())
+    trunk = tree.root(Budget().meter())
     draws = draw_leaves(tree, trunk, (np.inf,), 200 * size, rng, Budget().meter())
     assert np.allclose(draws.log2_q, -math.log2(size))
     _, counts = np.unique(draws.path_token, axis=0, return_counts=True)
@@ -155,9 +155,8 @@ def test_infinite_temperature_draws_uniformly() -> None:
 def test_proposals_are_distributions_over_the_leaves() -> None:
     """Over all leaves, the mixture's probabilities add up to one, and draws follow them."""
     tree = tree_of("x{digits:2}")
-    trunk, depth = tree.trunk(Budget().meter())
-    texts = [tree.form.render("".join(p)) for p in itertools.product("0123456789", repeat=2)]
-    paths = [[*ids, 0][depth:] for ids in tree.model.tokenizer.encode(texts)]
+    trunk = tree.root(Budget().meter())
+    paths = tree.paths(["".join(p) for p in itertools.product("0123456789", repeat=2)])
     leaves = follow_paths(tree, trunk, paths, TEMPERATURES, Budget().meter())
     q = np.exp2(leaves.log2_q)
     assert math.isclose(q.sum(), 1.0, rel_tol=1e-9)
@@ -177,14 +176,14 @@ def test_draws_predict_the_size_of_a_bounded_walk() -> None:
     """Knuth's estimate of the nodes within a limit agrees with a walk that counts them."""
     tree = tree_of("x{digits:4}", seed=3)
     limit = float(np.quantile(naive_costs(tree), 0.05))
-    trunk, depth = tree.trunk(Budget().meter())
+    trunk = tree.root(Budget().meter())
     draws = draw_leaves(
         tree, trunk, TEMPERATURES, 4_000, np.random.default_rng(2), Budget().meter()
     )
     within = draws.path_cost <= limit
     estimate = np.exp2(-draws.path_log2_q[within]).sum() / len(draws)
     leaves, _, nodes = leaf_costs(tree, limit)
-    visited = nodes - depth - 1 + len(leaves)  # a walk does not read leaves, draws pass them
+    visited = nodes - 1 + len(leaves)  # a walk does not read leaves, draws pass them
     assert abs(estimate / visited - 1) < 0.1
 
 
@@ -193,7 +192,7 @@ def test_the_same_seed_draws_the_same_leaves_whatever_the_memory() -> None:
     found = []
     for memory in (Memory(), Memory(200_000)):
         tree = tree_of("x{digits:4}", memory=memory)
-        trunk, _ = tree.trunk(Budget().meter())
+        trunk = tree.root(Budget().meter())
         rng = np.random.default_rng(7)
         found.append(draw_leaves(tree, trunk, TEMPERATURES, 300, rng, Budget().meter()))
     assert np.array_equal(found[0].path_token, found[1].path_token)
