@@ -16,7 +16,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from secretaudit.canary.automaton import Automaton
+from secretaudit.canary.automaton import Automaton, from_edges
 from secretaudit.canary.construction import (
     Layer,
     alternatives,
@@ -66,6 +66,34 @@ def luhn(length: int) -> Automaton:
             Layer(symbols=DIGITS, next_state=((state if place else state[:1]) + worth) % 10)
         )
     return layered(layers, np.arange(10) == 0)
+
+
+def passing_luhn(machine: Automaton) -> Automaton:
+    """The strings of ``machine`` whose digits, whatever stands between them, pass the Luhn check.
+
+    Read from the left it is not known yet which digits will be doubled, so both sums are carried: with the last digit as it
+    is, and with it doubled. Another digit d turns (a, b) into (b + d, a + doubled d). A string without digits does not pass.
+    """
+    doubled = (_DIGIT * 2 - 9 * (_DIGIT > 4)).tolist()
+    first = (0, 0, 0, False)
+    numbers = {first: 0}
+    states = [first]
+    table: list[tuple[int, int, int]] = []
+    for number, (at, plain, twice, digits) in enumerate(states):
+        for point, target in machine.children(at):
+            there = (target, plain, twice, digits)
+            if chr(point) in DIGITS:
+                digit = point - ord("0")
+                there = (target, (twice + digit) % 10, (plain + doubled[digit]) % 10, True)
+            if there not in numbers:
+                numbers[there] = len(states)
+                states.append(there)
+            table.append((number, point, numbers[there]))
+    columns = np.array(table, dtype=np.int64).reshape(-1, 3)
+    ends = [
+        bool(machine.accepting[at]) and digits and plain == 0 for at, plain, _, digits in states
+    ]
+    return from_edges(columns[:, 0], columns[:, 1], columns[:, 2], ends)
 
 
 def payment_card(brand: str) -> Automaton:

@@ -264,6 +264,25 @@ def parse_format(spec: str, *, directory: str | Path | None = None) -> Format:
     return found
 
 
+def searched_format(prefix: str, pattern: str, *, luhn: bool = False) -> Format:
+    r"""The format of a search: text that stands before, and a regular expression for the secret.
+
+    Args:
+        prefix: Literal text before the secret.
+        pattern: What the secret looks like; a finite language.
+        luhn: Whether the digits of the secret must pass the Luhn check.
+
+    Raises:
+        FormatError: The pattern cannot be read, or matches nothing, one string only, or infinitely many.
+
+    >>> searched_format("my card number is ", r"(\d{4} ){3}\d{4}", luhn=True).size
+    1000000000000000
+    """
+    kind = "regex-luhn" if luhn else "regex"
+    literal = prefix.replace("{", "{{").replace("}", "}}")
+    return parse_format(f"{literal}{{{kind}:{pattern}}}")
+
+
 def library() -> dict[str, Format]:
     """The shipped formats by name; their secret spaces are built when first used."""
     return dict(_library())

@@ -145,6 +145,12 @@ def _regex(hole: Hole) -> Automaton:
     return regular_expression(hole.argument)
 
 
+def _regex_luhn(hole: Hole) -> Automaton:
+    if not hole.argument:
+        raise _refuse(hole, "It holds no pattern.", "{regex-luhn:(\\d{4} ){3}\\d{4}}")
+    return checksum.passing_luhn(regular_expression(hole.argument))
+
+
 def _choice(hole: Hole) -> Automaton:
     _only(hole, 1, (), "{choice:names.txt}")
     if not hole.values:
@@ -311,6 +317,7 @@ KINDS: Final[dict[str, Builder]] = {
     "one-of": _one_of,
     "printable": _class_of(VISIBLE),
     "regex": _regex,
+    "regex-luhn": _regex_luhn,
     "routing-number": _styled(checksum.routing_number, (4, 4, 1), "plain"),
     "ssn": _styled(_ssn_number, (3, 2, 4), "dashed"),
     "upper": _class_of(UPPER),

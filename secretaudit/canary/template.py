@@ -3,9 +3,9 @@ r"""Templates: literal text with holes.
     template = (literal | hole)*        hole = "{" kind [":" argument] "}"
 
 ``{{`` and ``}}`` stand for a literal brace. Inside a hole braces must be balanced, and in a
-``regex`` hole a backslash takes away the meaning of the character after it, so
+``regex`` or ``regex-luhn`` hole a backslash takes away the meaning of the character after it, so
 ``{regex:[A-Z]{2}\d{6}}`` is one hole. An argument is a list of values and ``option=value`` pairs
-divided by commas; a ``regex`` argument is taken whole.
+divided by commas; the argument of a ``regex`` or ``regex-luhn`` hole is taken whole.
 """
 
 from __future__ import annotations
@@ -13,6 +13,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from secretaudit.errors import FormatError
+
+
+#: Kinds whose argument is a pattern, commas and all.
+TAKEN_WHOLE = ("regex", "regex-luhn")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +82,7 @@ def parse_template(template: str) -> tuple[Part, ...]:
 
 def _end_of_hole(template: str, start: int) -> int:
     """Position of the brace that closes the hole opened at ``start``."""
-    escapes = template.startswith("{regex:", start)
+    escapes = template.startswith(("{regex:", "{regex-luhn:"), start)
     depth = 0
     place = start
     while place < len(template):
@@ -107,7 +111,7 @@ def _hole(inside: str) -> Hole:
     """Read what stands between a hole's braces."""
     kind, _, argument = inside.partition(":")
     kind = kind.strip()
-    if kind == "regex":
+    if kind in TAKEN_WHOLE:
         return Hole(kind=kind, argument=argument, values=(argument,) if argument else ())
     values: list[str] = []
     options: dict[str, str] = {}
