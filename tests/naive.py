@@ -43,7 +43,7 @@ def question(
     """The canaries of one format under a fresh model."""
     form = parse_format(template)
     tree = SecretTree(form, history_model(form, memorized, **options))
-    return Question(tree=tree, secrets=list(secrets), costs=tree.score(list(secrets)))
+    return Question(space=tree, secrets=list(secrets), costs=tree.score(list(secrets)))
 
 
 def all_secrets(form: Format) -> list[str]:
@@ -65,7 +65,7 @@ def with_secrets_of_ranks(asked: Question, ranks: Sequence[int]) -> tuple[Questi
     order = np.argsort(costs, kind="stable")
     secrets = [all_secrets(asked.tree.form)[order[r - 1]] for r in ranks]
     truth = [int((costs <= costs[order[r - 1]] + TOLERANCE).sum()) for r in ranks]
-    return Question(tree=asked.tree, secrets=secrets, costs=asked.tree.score(secrets)), truth
+    return Question(space=asked.tree, secrets=secrets, costs=asked.tree.score(secrets)), truth
 
 
 def ledger_of(

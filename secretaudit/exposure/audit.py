@@ -190,7 +190,7 @@ def _priced(tree: SecretTree, secrets: list[str]) -> Question:
             "The model's step-by-step probabilities are not those of the whole text, so ranks would be wrong.",
             "Check the model for settings that change between calls, such as active dropout.",
         )
-    return Question(tree=tree, secrets=secrets, costs=costs)
+    return Question(space=tree, secrets=secrets, costs=costs)
 
 
 def _row(

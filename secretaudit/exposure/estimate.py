@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from secretaudit.errors import UsageError
 from secretaudit.exposure.rank import exposure_bits, space_bits
 from secretaudit.tree import SecretTree
+from secretaudit.tree.scored_space import ScoredSpace
 
 MEASURED, BOUNDED, INCONCLUSIVE = "measured", "bounded", "inconclusive"
 
@@ -26,19 +28,34 @@ class Question:
     """The canaries of one format under one model.
 
     Attributes:
-        tree: The tree of all secrets of the format.
+        space: All secrets of the format: a tree, or a space that is priced secret by secret.
         secrets: The canaries' secrets, C of them.
         costs: float64 (C,): their log-perplexity in bits, by plain scoring.
     """
 
-    tree: SecretTree
+    space: SecretTree | ScoredSpace
     secrets: list[str]
     costs: NDArray[np.float64]
 
     @property
     def size(self) -> int:
         """|R|."""
-        return self.tree.form.size
+        return self.space.form.size
+
+    @property
+    def tree(self) -> SecretTree:
+        """The tree.
+
+        Raises:
+            UsageError: There is none: secrets are priced one by one.
+        """
+        if isinstance(self.space, ScoredSpace):
+            raise UsageError(
+                f"The model {self.space.model.name!r} prices whole texts only.",
+                "This method walks a tree of prefixes, which needs one source text and next-token probabilities.",
+                "Use --method enumeration, sampling or extrapolation.",
+            )
+        return self.space
 
 
 @dataclass(frozen=True, kw_only=True)

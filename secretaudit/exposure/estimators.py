@@ -3,6 +3,7 @@
 ``auto`` enumerates small spaces. In larger ones it makes one round of importance draws, which says what every rank is to a factor of
 two or so, and also how many nodes an exact walk up to each canary would visit (Knuth 1975). Canaries for which that is affordable get
 an exact rank by one branch-and-bound walk; the others get more draws until their intervals are narrow.
+Where secrets can only be priced one by one (``ScoredSpace``), large spaces are sampled uniformly.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from secretaudit.exposure.extrapolation import extrapolated_exposures
 from secretaudit.exposure.sampling import sampling, uniform_costs
 from secretaudit.progress import Progress
 from secretaudit.tree.budget import Budget, Meter
+from secretaudit.tree.scored_space import ScoredSpace
 from secretaudit.tree.secret_tree import TOLERANCE_BITS
 
 #: ``auto`` enumerates spaces up to this size.
@@ -43,6 +45,8 @@ class Work:
 def auto(question: Question, work: Work) -> list[Estimate]:
     """Exact where that is affordable, importance sampling elsewhere."""
     limit = work.meter.budget.nodes
+    if isinstance(question.space, ScoredSpace) and question.size > SMALL:
+        return _sampling(question, work)
     if question.size <= SMALL and (limit is None or limit > 3 * question.size):
         return enumeration(question, work.meter, work.progress)
     sample = importance_.first_round(question, work.meter, work.rng)

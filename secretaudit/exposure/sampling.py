@@ -6,6 +6,8 @@ is a walk down the tree that takes each child in proportion to the number of lea
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,7 +16,8 @@ from secretaudit.exposure.sampled_rank import SampledRanks, sampled_ranks
 from secretaudit.progress import Progress
 from secretaudit.tree.budget import Meter
 from secretaudit.tree.draws import draw_leaves
-from secretaudit.tree.secret_tree import TOLERANCE_BITS
+from secretaudit.tree.scored_space import ScoredSpace
+from secretaudit.tree.secret_tree import TOLERANCE_BITS, SecretTree
 
 #: Uniform draws when no budget says otherwise.
 DRAWS = 20_000
@@ -25,12 +28,22 @@ def uniform_costs(
     question: Question, meter: Meter, rng: np.random.Generator, progress: Progress
 ) -> NDArray[np.float64]:
     """Costs of secrets drawn uniformly with replacement, in bits, shape (N,); N = ``DRAWS`` unless the budget ends first."""
-    trunk = question.tree.root(meter)
+    draw = _drawing(question.space, rng, meter)
     drawn: list[NDArray[np.float64]] = []
     while len(drawn) * _PER_ROUND < DRAWS and not (drawn and meter.spent):
-        drawn.append(draw_leaves(question.tree, trunk, (np.inf,), _PER_ROUND, rng, meter).cost)
+        drawn.append(draw(_PER_ROUND))
         progress.update(done=len(drawn) * _PER_ROUND, total=DRAWS, nodes=meter.nodes)
     return np.concatenate(drawn)
+
+
+def _drawing(
+    space: SecretTree | ScoredSpace, rng: np.random.Generator, meter: Meter
+) -> Callable[[int], NDArray[np.float64]]:
+    """A function that draws so many leaves uniformly and returns their costs."""
+    if isinstance(space, ScoredSpace):
+        return lambda number: space.uniform_costs(number, rng, meter)
+    trunk = space.root(meter)
+    return lambda number: draw_leaves(space, trunk, (np.inf,), number, rng, meter).cost
 
 
 def sampling(

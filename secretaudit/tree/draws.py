@@ -167,6 +167,25 @@ def follow_paths(
     return found
 
 
+def path_costs(tree: SecretTree, secrets: list[str], meter: Meter) -> NDArray[np.float64]:
+    """Cost of each secret in bits by walking to its leaf, shape (C,); infinite where the model rules it out."""
+    paths = tree.paths(secrets)
+    costs = np.full(len(paths), np.inf)
+    nodes = tree.root(meter).take(np.zeros(len(paths), dtype=np.int64))
+    who, depth = np.arange(len(paths)), 0
+    while len(who):
+        children = tree.expand(nodes, meter)
+        wanted = np.array([paths[i][depth] for i in who])[children.parent]
+        last = np.array([depth + 1 == len(paths[i]) for i in who])[children.parent]
+        ends = children.nodes.state == tree.automaton.terminal
+        edge = np.flatnonzero((children.nodes.token == wanted) & (ends == last))
+        nodes, done = children.nodes.take(edge), ends[edge]
+        costs[who[done]] = nodes.cost[done]
+        alive = ~done & np.isfinite(nodes.cost)
+        nodes, who, depth = nodes.take(alive), who[alive], depth + 1
+    return costs
+
+
 def _follow_block(
     tree: SecretTree,
     nodes: Frontier,

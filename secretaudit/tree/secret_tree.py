@@ -133,6 +133,8 @@ class SecretTree:
         self.form = form
         self.model = model
         self.memory = memory or Memory()
+        #: Whether the model may say that a token has probability 0, which costs infinitely many bits.
+        self.rules_out: bool = getattr(model, "rules_out", False)
         self._root: Frontier | None = None
         self.automaton: TokenAutomaton = build_token_automaton(
             form, model.tokenizer, model.framing, rng or np.random.default_rng(0)
@@ -271,7 +273,8 @@ class SecretTree:
             edge: int64 (E,): index into the automaton's edges.
         """
         step = log_p.astype(np.float64)
-        if not np.isfinite(step).all():
+        possible = ~np.isnan(step) & (step < np.inf) if self.rules_out else np.isfinite(step)
+        if not possible.all():
             raise _not_a_probability(self.model)
         found = Frontier(
             state=self.automaton.target[edge],

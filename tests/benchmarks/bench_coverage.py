@@ -59,7 +59,7 @@ def main() -> None:
     print(
         f"{covered.size} (canary, seed) pairs, {runs[0][0].draws:,} draws: {covered.mean():.1%} covered"
     )
-    memorized = Question(tree=tree, secrets=question.secrets[:8], costs=question.costs[:8])
+    memorized = Question(space=tree, secrets=question.secrets[:8], costs=question.costs[:8])
     exact = branch_and_bound(memorized, Budget().meter(), SilentProgress())
     agree = all(e.rank == t for e, t in zip(exact, truth[:8].tolist(), strict=True))
     print(f"exact method equals enumeration at the first 8 ranks: {agree}")

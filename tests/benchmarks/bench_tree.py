@@ -148,7 +148,7 @@ def _memory_of(what: str) -> None:
 
 
 def _question(tree: SecretTree, secrets: list[str]) -> Question:
-    return Question(tree=tree, secrets=secrets, costs=tree.score(secrets))
+    return Question(space=tree, secrets=secrets, costs=tree.score(secrets))
 
 
 def main() -> None:

@@ -119,7 +119,7 @@ def test_tokens_of_several_characters_are_ranked_by_their_sum(kind: str) -> None
     costs = model.score(sequences)
     tree = SecretTree(form, model)
     secrets = all_secrets(form)[::13]
-    asked = Question(tree=tree, secrets=secrets, costs=tree.score(secrets))
+    asked = Question(space=tree, secrets=secrets, costs=tree.score(secrets))
     for own, found in zip(costs[::13], enumerated(asked), strict=True):
         assert (costs <= own + TOLERANCE - 1e-4).sum() <= found.rank
         assert found.rank <= (costs <= own + TOLERANCE + 1e-4).sum()

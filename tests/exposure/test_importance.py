@@ -119,7 +119,7 @@ def test_the_same_seed_gives_the_same_estimates_whatever_the_memory() -> None:
     small = SecretTree(asked.tree.form, asked.tree.model, memory=Memory(8_000_000))
     assert small.batch == asked.tree.batch == 2048
     small.batch = 37
-    again = Question(tree=small, secrets=secrets, costs=small.score(secrets))
+    again = Question(space=small, secrets=secrets, costs=small.score(secrets))
     assert estimated(asked, seed=1) == estimated(again, seed=1)
     assert estimated(asked, seed=1) != estimated(asked, seed=2)
 

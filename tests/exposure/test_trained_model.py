@@ -63,7 +63,7 @@ class Trained:
 
     def question(self, secrets: Sequence[str]) -> Question:
         tree = SecretTree(FORM, self.model)
-        return Question(tree=tree, secrets=list(secrets), costs=tree.score(list(secrets)))
+        return Question(space=tree, secrets=list(secrets), costs=tree.score(list(secrets)))
 
 
 def training_records(form: Format, rng: np.random.Generator) -> list[str]:
@@ -167,7 +167,7 @@ def test_intervals_of_importance_sampling_cover_the_truth(trained: Trained, digi
     places = np.unique(np.geomspace(1, form.size, 21).astype(int)) - 1
     places = sorted({*places.tolist(), *(form.size - 1 - places).tolist()})
     chosen = [secrets[order[place]] for place in places]
-    asked = Question(tree=tree, secrets=chosen, costs=tree.score(chosen))
+    asked = Question(space=tree, secrets=chosen, costs=tree.score(chosen))
     truth = [int((costs <= own + TOLERANCE).sum()) for own in asked.costs]
     covered = []
     for seed in range(22):
