@@ -10,7 +10,7 @@ word   a token is one white-space character and everything up to the next, " wor
 bpe    byte pairs merged by frequency within words (Sennrich et al. 2016) over bytes, as in GPT-2. Every text can be
        encoded; a text has many segmentations, of which the tokenizer gives one.
 
-What an audit needs of a tokenizer, whatever its kind, is in ``token_view.FastTokenizerView``.
+What an audit needs of a tokenizer, whatever its kind, is in ``view.FastTokenizerView``.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Tokenizers, and what an audit sees of them."""
