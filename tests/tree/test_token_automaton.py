@@ -10,8 +10,8 @@ import pytest
 from secretaudit.canary.format import library, parse_format
 from secretaudit.errors import ModelError
 from secretaudit.models.language_model import Framing
-from secretaudit.models.token_view import FastTokenizerView
-from secretaudit.models.tokenizer import build_tokenizer
+from secretaudit.models.tokens.building import build_tokenizer
+from secretaudit.models.tokens.view import FastTokenizerView
 from secretaudit.tree.token_automaton import TokenAutomaton, build_token_automaton
 from tests.fakes import CharacterView
 
@@ -34,7 +34,7 @@ def paths_of(automaton: TokenAutomaton) -> list[tuple[int, ...]]:
     def below(state: int) -> list[tuple[int, ...]]:
         if state == automaton.terminal:
             return [()]
-        edges = range(automaton.start[state], automaton.start[state + 1])
+        _, edges = automaton.edges(np.array([state]))
         return [
             (int(automaton.token[e]), *rest)
             for e in edges
@@ -104,7 +104,7 @@ def test_counts_of_leaves_add_up_on_every_level() -> None:
         form, CharacterView("card 0123456789"), CLOSED, np.random.default_rng(0)
     )
     for state in range(len(automaton.leaves)):
-        targets = automaton.target[automaton.start[state] : automaton.start[state + 1]]
+        targets = automaton.target[automaton.edges(np.array([state]))[1]]
         if state != automaton.terminal:
             assert automaton.leaves[state] == sum(automaton.leaves[t] for t in targets)
     assert np.allclose(np.exp2(automaton.log2_leaves), [float(n) for n in automaton.leaves])
