@@ -1,225 +1,96 @@
-"""From a model directory to a ``LanguageModel``, or to a refusal that says what to do.
+"""From what a user names as the model to a ``LanguageModel``, or to a refusal that says what to do.
 
-A model directory holds ``config.json``, ``model.safetensors`` and a tokenizer, as ``save_pretrained`` writes them.
-Pickled weights are never opened: unpickling a file runs the code inside it. What is damaged is refused here, before
-anything is measured with it.
+    http://… or https://…     a model server
+    FILE.gguf                 a model of llama.cpp, read by transformers
+    DIRECTORY                 a PEFT adapter, an encoder–decoder, one of our recurrent models, any other causal transformer
+    organization/name         such a directory on the Hugging Face Hub
+
+Each kind has a file of its own in this folder; this one only tells them apart.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-import torch
-from safetensors import SafetensorError, safe_open
-from torch import nn
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
-from transformers.utils import logging
-
-from secretaudit.errors import ModelError
+from secretaudit.errors import UsageError
+from secretaudit.models.hub import hub_directory, is_hub_name
 from secretaudit.models.language_model import LanguageModel
-from secretaudit.models.recurrent import RecurrentConfig, RecurrentForCausalLM
-from secretaudit.models.recurrent_language_model import RecurrentLanguageModel
-from secretaudit.models.token_view import FastTokenizerView
+from secretaudit.models.model_directory import check_directory, read_config_fields
+from secretaudit.models.model_options import ModelOptions
+from secretaudit.models.recurrent.loading import load_recurrent
+from secretaudit.models.recurrent.network import RecurrentConfig
+from secretaudit.models.transformer.adapter import load_adapter
+from secretaudit.models.transformer.gguf import load_gguf
+from secretaudit.models.transformer.loading import load_transformer, read_configuration
 
-WEIGHTS = "model.safetensors"
-PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle")
+if TYPE_CHECKING:  # loaded when such a model is
+    from secretaudit.models.encoder_decoder.language_model import PairScorer
+
+_DEFAULTS = ModelOptions()
 
 
-def load_model(path: str | Path, device: str = "cpu") -> LanguageModel:
-    """The language model in a directory, ready to be measured.
+def load_model(spec: str | Path, options: ModelOptions = _DEFAULTS) -> LanguageModel | PairScorer:
+    """The language model behind a name, ready to be measured.
 
     Args:
-        path: A directory made by ``secretaudit train`` or by ``save_pretrained`` of a recurrent model.
-        device: Where to compute, in torch's words ("cpu", "cuda", "cuda:1").
+        spec: A directory, a GGUF file, the address of a server, or a name on the Hugging Face Hub.
+        options: How to open it.
 
     Raises:
-        ModelError: No directory, no weights, pickled or damaged weights, weights that are not finite, no tokenizer or
-            one that does not fit, a kind of model that is not supported, or no such device.
+        ModelError: Nothing is there, weights or tokenizer are missing, pickled, damaged, not finite or do not fit each other, the
+            model is of a kind that has no next-token probabilities, or there is no such device.
+        UsageError: An option that the model has no use for, or that has a value that is not known.
     """
-    directory = Path(path)
-    _check_directory(directory)
-    config = _read_config(directory)
-    _check_weights_file(directory)
-    tokenizer = load_tokenizer(directory)
-    view = FastTokenizerView(tokenizer)
-    _check_fit(directory, config, view)
-    model = _read_weights(directory, config)
-    name = directory.resolve().name
-    return RecurrentLanguageModel(
-        _to_device(model, device), view, separator=view.separator, name=name
-    )
-
-
-def load_tokenizer(directory: Path) -> PreTrainedTokenizerFast:
-    """The fast tokenizer of a model directory.
-
-    Raises:
-        ModelError: There is none, or it cannot be read.
-    """
-    if not (directory / "tokenizer.json").is_file():
-        raise ModelError(
-            f"{directory} has no tokenizer.json.",
-            "Without the tokenizer that a model was trained with, its probabilities mean nothing.",
-            "Copy tokenizer.json and tokenizer_config.json of that training into the directory.",
+    if str(spec).startswith(("http://", "https://")):
+        from secretaudit.models.server.opening import (
+            open_server,  # only here: it needs an HTTP client
         )
-    try:
-        with _quiet():
-            tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True)
-    except Exception as error:  # the tokenizers library raises bare Exception
-        raise ModelError(
-            f"The tokenizer in {directory} cannot be read.",
-            f"tokenizer.json or tokenizer_config.json is damaged ({type(error).__name__}).",
-            "Restore both files from the training, or train again.",
-        ) from error
-    if not isinstance(tokenizer, PreTrainedTokenizerFast):
-        raise ModelError(
-            f"The tokenizer in {directory} is not a fast tokenizer.",
-            "An audit reads the tokens' bytes from tokenizer.json.",
-            "Convert it to a fast tokenizer and save it again.",
-        )
-    return tokenizer
+
+        return open_server(str(spec), options)
+    _check_no_server_options(options)
+    if str(spec).endswith(".gguf"):
+        return load_gguf(Path(spec), options)
+    directory, name = _find(spec, options)
+    check_directory(directory)
+    if (directory / "adapter_config.json").is_file():
+        return load_adapter(directory, options, name)
+    fields = read_config_fields(directory)
+    if fields["model_type"] == RecurrentConfig.model_type:
+        _check_no_source(options)
+        return load_recurrent(directory, fields, options)
+    if read_configuration(directory).is_encoder_decoder:
+        from secretaudit.models.encoder_decoder.loading import load_encoder_decoder
+
+        return load_encoder_decoder(directory, options)
+    _check_no_source(options)
+    return load_transformer(directory, fields, options, name)
 
 
-def _check_directory(directory: Path) -> None:
-    """Refuse what is no directory with a model in it."""
-    if directory.is_file():
-        raise ModelError(
-            f"{directory} is a file.",
-            "A model is a directory with config.json, model.safetensors and a tokenizer.",
-            "Give the directory; weights alone, pickled ones above all, are not opened.",
-        )
-    if not directory.is_dir():
-        raise ModelError(
-            f"There is no model directory {directory}.",
-            "The path does not exist.",
-            "Check the path, or train a model with: secretaudit train CORPUS -o DIRECTORY",
+def _find(spec: str | Path, options: ModelOptions) -> tuple[Path, str]:
+    """The directory of a model, and what reports call it."""
+    if isinstance(spec, str) and is_hub_name(spec):
+        found = hub_directory(spec, allow_pickle=options.allow_pickle)
+        if found is not None:
+            return found, spec
+    return Path(spec), Path(spec).resolve().name
+
+
+def _check_no_server_options(options: ModelOptions) -> None:
+    """Refuse what only a server understands."""
+    if options.server_model is not None or options.api != "auto":
+        raise UsageError(
+            "The model is no server.",
+            "A model name and a dialect (--model-name, --api) belong to the address of a server.",
+            "Leave them out, or give the address: --model http://…",
         )
 
 
-def _read_config(directory: Path) -> RecurrentConfig:
-    """The shape of the model."""
-    path = directory / "config.json"
-    if not path.is_file():
-        raise ModelError(
-            f"{directory} holds no model.",
-            "It has no config.json.",
-            "Give the directory that secretaudit train wrote.",
+def _check_no_source(options: ModelOptions) -> None:
+    """Refuse a source text where there is no encoder."""
+    if options.source is not None:
+        raise UsageError(
+            "The model reads no source text.",
+            "--source is for encoder–decoder models.",
+            "Put the text into the prefix of the format.",
         )
-    try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-        kind = fields["model_type"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ModelError(
-            f"{path} cannot be read.",
-            "It is not a JSON object with a model_type; it may be truncated.",
-            "Restore it from the training, or train again.",
-        ) from error
-    if kind != RecurrentConfig.model_type:
-        raise ModelError(
-            f"Models of type {kind!r} cannot be audited yet.",
-            f"This version reads its own recurrent models ({RecurrentConfig.model_type}).",
-            "Train one with: secretaudit train CORPUS -o DIRECTORY",
-        )
-    return _make_config(path, fields)
-
-
-def _make_config(path: Path, fields: dict[str, Any]) -> RecurrentConfig:
-    """The configuration with these fields, or a refusal of the field that is wrong."""
-    try:
-        return RecurrentConfig.from_dict(fields)
-    except (ValueError, TypeError) as error:
-        raise ModelError(
-            f"{path} does not describe a recurrent model.",
-            f"{str(error).splitlines()[-1].strip().rstrip('.')}.",
-            "Restore it from the training, or train again.",
-        ) from error
-
-
-def _check_weights_file(directory: Path) -> None:
-    """Refuse missing and pickled weights."""
-    if (directory / WEIGHTS).is_file():
-        return
-    pickled = sorted(file.name for pattern in PICKLED for file in directory.glob(pattern))
-    if pickled:
-        raise ModelError(
-            f"{directory} has pickled weights only ({pickled[0]}).",
-            "Reading a pickled file runs whatever code is inside it.",
-            "Load it where you trust it and save again with save_pretrained, which writes safetensors.",
-        )
-    raise ModelError(
-        f"{directory} has no weights.",
-        f"There is no {WEIGHTS} in it.",
-        "Finish the training (secretaudit train … --resume), or copy the weights into the directory.",
-    )
-
-
-def _check_fit(directory: Path, config: RecurrentConfig, view: FastTokenizerView) -> None:
-    """Refuse a tokenizer of another model."""
-    if len(view) != config.vocab_size:
-        raise ModelError(
-            f"The tokenizer in {directory} does not fit the model.",
-            f"It has {len(view)} tokens and the model predicts {config.vocab_size}.",
-            "Put the tokenizer of the same training into the directory.",
-        )
-
-
-def _read_weights(directory: Path, config: RecurrentConfig) -> RecurrentForCausalLM:
-    """The model with its weights, all of them present, of the right shape and finite."""
-    path = directory / WEIGHTS
-    try:
-        with safe_open(path, framework="pt") as file:
-            weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 # not a dict
-    except (SafetensorError, OSError, ValueError) as error:
-        raise ModelError(
-            f"{path} cannot be read.",
-            "The file is truncated or is no safetensors file.",
-            "Copy it again, or train again (secretaudit train … --resume).",
-        ) from error
-    for name, tensor in weights.items():
-        if not bool(torch.isfinite(tensor).all()):
-            raise ModelError(
-                f"The weights in {path} are not finite.",
-                f"{name} has NaN or infinite values, as after a training that diverged.",
-                "Train again with a smaller learning rate or gradient clipping.",
-            )
-    with torch.random.fork_rng(devices=[]):  # weights drawn here are overwritten at once
-        model = RecurrentForCausalLM(config)
-    if config.tie_word_embeddings and "embed.weight" in weights:
-        weights.setdefault("head.weight", weights["embed.weight"])
-    try:
-        model.load_state_dict(weights)
-    except RuntimeError as error:
-        raise ModelError(
-            f"The weights in {path} do not fit config.json.",
-            f"{str(error).splitlines()[-1].strip().rstrip('.')}.",
-            "Put config.json and model.safetensors of the same training into the directory.",
-        ) from error
-    return model
-
-
-def _to_device(model: RecurrentForCausalLM, device: str) -> RecurrentForCausalLM:
-    """The model on a device that exists."""
-    try:
-        nn.Module.to(model, torch.device(device))
-    except (RuntimeError, AssertionError) as error:  # torch asserts when built without CUDA
-        raise ModelError(
-            f"The device {device!r} cannot be used.",
-            f"{str(error).splitlines()[0].strip().rstrip('.')}.",
-            "Use cpu, or a device that torch finds on this machine.",
-        ) from error
-    return model
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the library's own progress and warnings off the terminal."""
-    level = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from secretaudit.models.recurrent import RecurrentConfig, RecurrentForCausalLM, initialize
-from secretaudit.models.tokenizer import build_tokenizer
+from secretaudit.models.recurrent.network import RecurrentConfig, RecurrentForCausalLM, initialize
+from secretaudit.models.tokens.building import build_tokenizer
 
 #: Records that the tokenizers of these tests are made from.
 RECORDS = ["the cat sat on the mat", "my pin is 0412", "a  b", "naïve café <sep>"]

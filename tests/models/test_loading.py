@@ -11,8 +11,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from secretaudit.errors import ModelError
+from secretaudit.errors import ModelError, UsageError
+from secretaudit.models.language_model import Framing
 from secretaudit.models.loading import load_model
+from secretaudit.models.model_options import ModelOptions
 
 Make = Callable[..., Path]
 
@@ -81,14 +83,6 @@ def test_a_shape_that_cannot_be_is_refused(model_directory: Make) -> None:
     directory = model_directory()
     edit_config(directory, cell="rnn")
     with pytest.raises(ModelError, match="cell must be one of lstm, gru"):
-        load_model(directory)
-
-
-def test_other_kinds_of_models_are_refused_for_now(model_directory: Make) -> None:
-    """A transformer is a clear "not yet"."""
-    directory = model_directory()
-    edit_config(directory, model_type="gpt2")
-    with pytest.raises(ModelError, match="type 'gpt2' cannot be audited yet"):
         load_model(directory)
 
 
@@ -167,7 +161,7 @@ def test_a_damaged_tokenizer_is_refused(model_directory: Make) -> None:
 def test_a_tokenizer_of_another_model_is_refused(model_directory: Make) -> None:
     """The number of tokens and the model's outputs must agree."""
     directory = model_directory()
-    from secretaudit.models.tokenizer import build_tokenizer
+    from secretaudit.models.tokens.building import build_tokenizer
 
     build_tokenizer("char", ["ab"]).save_pretrained(directory)
     with pytest.raises(ModelError, match="does not fit the model"):
@@ -179,7 +173,35 @@ def test_a_device_that_is_not_there_is_refused(model_directory: Make) -> None:
     directory = model_directory()
     for name in ("quantum", "cuda:93"):
         with pytest.raises(ModelError, match=f"device '{name}' cannot be used"):
-            load_model(directory, name)
+            load_model(directory, ModelOptions(device=name))
+
+
+def test_what_stands_around_a_text_can_be_left_out(model_directory: Make) -> None:
+    """Separators stand before and after a text, unless one of them is not wanted."""
+    directory = model_directory()
+    assert load_model(directory).framing == Framing(before=(0,), after=(0,))
+    bare = load_model(directory, ModelOptions(bos="off", close="off")).framing
+    assert bare == Framing(before=(), after=())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (ModelOptions(dtype="bfloat16"), "not computed in bfloat16"),
+        (ModelOptions(chat="hello"), "no chat template"),
+        (ModelOptions(source="ein Text"), "reads no source text"),
+        (ModelOptions(bos="maybe"), "no choice 'maybe' for bos"),
+        (ModelOptions(server_model="tiny"), "is no server"),
+        (ModelOptions(api="vllm"), "is no server"),
+    ],
+)
+def test_options_that_mean_nothing_here_are_refused(
+    model_directory: Make, options: ModelOptions, message: str
+) -> None:
+    """No option is ignored that would change a number for another kind of model."""
+    directory = model_directory()
+    with pytest.raises(UsageError, match=message):
+        load_model(directory, options)
 
 
 def edit_config(directory: Path, **fields: object) -> None:

@@ -9,7 +9,7 @@ import torch
 from safetensors import safe_open
 from transformers import AutoModelForCausalLM
 
-from secretaudit.models.recurrent import RecurrentConfig, RecurrentForCausalLM, initialize
+from secretaudit.models.recurrent.network import RecurrentConfig, RecurrentForCausalLM, initialize
 
 SHAPES = [
     {"cell": "lstm"},

@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from secretaudit.errors import ModelError
-from secretaudit.models import recurrent_language_model, recurrent_step
-from secretaudit.models.recurrent import RecurrentForCausalLM
-from secretaudit.models.recurrent_language_model import RecurrentLanguageModel, RecurrentState
+from secretaudit.models.recurrent import language_model as recurrent_language_model
+from secretaudit.models.recurrent import step as recurrent_step
+from secretaudit.models.recurrent.language_model import RecurrentLanguageModel, RecurrentState
+from secretaudit.models.recurrent.network import RecurrentForCausalLM
 
 from .conftest import make_model
 

@@ -1,0 +1,1 @@
+"""Our own recurrent language models: LSTM and GRU."""

@@ -1,0 +1,1 @@
+"""Causal transformers: from a directory, the hub, an adapter or a GGUF file."""
