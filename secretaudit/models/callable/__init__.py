@@ -1,0 +1,1 @@
+"""Functions and torch modules of the user as language models."""
