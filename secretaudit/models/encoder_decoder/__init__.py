@@ -1,0 +1,1 @@
+"""Encoder–decoder models: what a target costs, given a source."""
