@@ -1,0 +1,1 @@
+"""An n-gram model: interpolated modified Kneser–Ney."""
