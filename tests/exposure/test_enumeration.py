@@ -14,10 +14,10 @@ from secretaudit.canary.format import parse_format
 from secretaudit.errors import ModelError
 from secretaudit.exposure.enumeration import enumeration
 from secretaudit.exposure.estimate import Estimate, Question
-from secretaudit.models.recurrent import RecurrentConfig, RecurrentForCausalLM, initialize
-from secretaudit.models.recurrent_language_model import RecurrentLanguageModel
-from secretaudit.models.token_view import FastTokenizerView
-from secretaudit.models.tokenizer import build_tokenizer
+from secretaudit.models.recurrent.language_model import RecurrentLanguageModel
+from secretaudit.models.recurrent.network import RecurrentConfig, RecurrentForCausalLM, initialize
+from secretaudit.models.tokens.building import build_tokenizer
+from secretaudit.models.tokens.view import FastTokenizerView
 from secretaudit.progress import SilentProgress
 from secretaudit.tree import Budget, SecretTree
 from tests.naive import TOLERANCE, all_costs, all_secrets, question

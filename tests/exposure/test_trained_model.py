@@ -17,10 +17,10 @@ from secretaudit.exposure.audit import expose
 from secretaudit.exposure.estimate import Estimate, Question
 from secretaudit.exposure.estimators import Work, estimator
 from secretaudit.extraction.audit import extract
-from secretaudit.models.recurrent import RecurrentConfig, RecurrentForCausalLM, initialize
-from secretaudit.models.recurrent_language_model import RecurrentLanguageModel
-from secretaudit.models.token_view import FastTokenizerView
-from secretaudit.models.tokenizer import build_tokenizer
+from secretaudit.models.recurrent.language_model import RecurrentLanguageModel
+from secretaudit.models.recurrent.network import RecurrentConfig, RecurrentForCausalLM, initialize
+from secretaudit.models.tokens.building import build_tokenizer
+from secretaudit.models.tokens.view import FastTokenizerView
 from secretaudit.progress import SilentProgress
 from secretaudit.tree import Budget, SecretTree
 from tests.naive import TOLERANCE, all_secrets, ledger_of
