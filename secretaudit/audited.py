@@ -9,12 +9,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from secretaudit.canary.ledger import Ledger
 from secretaudit.errors import LedgerError
 from secretaudit.models.language_model import LanguageModel
 from secretaudit.models.loading import load_model
+from secretaudit.models.model_options import ModelOptions
+from secretaudit.progress import Progress
 from secretaudit.records import Record
+from secretaudit.tree import Budget, SecretTree
+from secretaudit.tree.scored_space import SecretScorer
+
+#: What stands for a model: a directory, a file, a name on the hub, an address, or a model.
+ModelLike = str | Path | LanguageModel | SecretScorer
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -27,27 +35,43 @@ class Audited:
         ledger: The canaries, if there is a ledger.
         ledger_path: Where it was read.
         copies_seen: Per canary id, copies that were really trained on; ``None`` when the training is not known.
+        corpus: Path and text column of the corpus that it was trained on, where the training's record names them.
     """
 
-    model: LanguageModel
+    model: LanguageModel | SecretScorer
     name: str
     ledger: Ledger | None
     ledger_path: str | None
     copies_seen: dict[str, int] | None
+    corpus: dict[str, str] | None = None
+
+    def described(self) -> dict[str, Any]:
+        """What a record says of the model: how texts are framed, in which precision it computes, what a server promised."""
+        framing = getattr(self.model, "framing", None)
+        return {
+            "name": self.name,
+            "kind": type(self.model).__name__,
+            "dtype": str(getattr(self.model, "dtype", "float32")).removeprefix("torch."),
+            "tokens_before": None if framing is None else list(framing.before),
+            "tokens_after": None if framing is None else list(framing.after),
+            "server": getattr(self.model, "server", None),
+            "handshake": getattr(self.model, "handshake", None),
+        }
 
 
 def open_audited(
-    model: str | Path | LanguageModel,
+    model: ModelLike,
     canaries: str | Path | Ledger | None = None,
     *,
-    device: str = "cpu",
+    options: ModelOptions | None = None,
 ) -> Audited:
     """Load a model and find its ledger.
 
     Args:
-        model: A model directory, or anything that follows ``LanguageModel``.
+        model: A model directory, a name on the hub, an address of a server, or anything that follows ``LanguageModel`` or
+            ``SecretScorer``.
         canaries: The ledger; ``None`` takes the one that the model's own training record names, if any.
-        device: Where to compute, as torch names it.
+        options: How the model is to be opened.
 
     Raises:
         ModelError: The model cannot be loaded.
@@ -62,18 +86,51 @@ def open_audited(
     )
     if ledger is not None:
         _check_same(trained, ledger)
-    loaded = load_model(model, device) if isinstance(model, str | Path) else model
     return Audited(
-        model=loaded,
-        name=str(model) if isinstance(model, str | Path) else loaded.name,
+        model=opened(model, options),
+        name=str(model) if isinstance(model, str | Path) else model.name,
         ledger=ledger,
         ledger_path=str(asked) if isinstance(asked, str | Path) else None,
         copies_seen=None if trained is None else trained.found.get("copies_seen"),
+        corpus=None if trained is None else trained.found.get("corpus"),
     )
 
 
-def _training_record(model: str | Path | LanguageModel) -> Record | None:
-    if not isinstance(model, str | Path):
+def opened(model: ModelLike, options: ModelOptions | None = None) -> LanguageModel | SecretScorer:
+    """The model, loaded unless it is one already."""
+    if isinstance(model, str | Path):
+        return load_model(model, options or ModelOptions())
+    return model
+
+
+def announce_cost(tree: SecretTree, budget: Budget, progress: Progress) -> None:
+    """Say before the start what asking a server will cost at most; nothing for models that are here."""
+    estimate = getattr(tree.model, "estimate", None)
+    if not callable(estimate):
+        return
+    levels = tree.automaton.depth - len(tree.shared)
+    most = min(tree.form.size * levels, budget.nodes or 2**62)
+    requests, seconds = estimate(min(most, 10**12))
+    until = f", or until {budget.seconds:g} s are over" if budget.seconds is not None else ""
+    progress.announce(
+        f"{tree.form.name}: at most {requests:,} requests to the server, {_duration(seconds)}{until}; what an earlier run "
+        "asked is not asked again."
+    )
+
+
+def _duration(seconds: float) -> str:
+    """Roughly how long.
+
+    >>> _duration(42.3), _duration(4000.0), _duration(1e9)
+    ('about 42 s', 'about 67 min', 'more than a day')
+    """
+    if seconds < 120:
+        return f"about {seconds:.0f} s"
+    return f"about {seconds / 60:.0f} min" if seconds < 86_400 else "more than a day"
+
+
+def _training_record(model: ModelLike) -> Record | None:
+    if not isinstance(model, str | Path) or "://" in str(model):
         return None
     path = Path(model) / "training.json"
     return Record.read(path, "training") if path.is_file() else None

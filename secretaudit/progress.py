@@ -1,6 +1,6 @@
 """How a long run tells where it is.
 
-Anything that takes longer than a moment accepts ``progress``, an object with one method. The library never
+Anything that takes longer than a moment accepts ``progress``, an object with two methods. The library never
 prints; the command line passes an object that draws a bar, a notebook may pass its own, a test a list.
 """
 
@@ -22,6 +22,9 @@ class Progress(Protocol):
                 ``stage="training"``. Numbers are shown as numbers, everything else as text.
         """
 
+    def announce(self, sentence: str) -> None:
+        """Say something once that a person should know before the work goes on, such as what it will cost."""
+
 
 class SilentProgress:
     """Says nothing: the default.
@@ -31,3 +34,6 @@ class SilentProgress:
 
     def update(self, *, done: float, total: float | None, **figures: object) -> None:
         """Ignore the news."""
+
+    def announce(self, sentence: str) -> None:
+        """Ignore it."""

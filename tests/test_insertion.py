@@ -21,6 +21,7 @@ from secretaudit.corpus.canaried import open_canaried
 from secretaudit.corpus.reading import read_records
 from secretaudit.errors import CorpusError, CouldNotMeasure, FormatError, LedgerError, UsageError
 from secretaudit.insertion import insert, remove
+from secretaudit.progress import SilentProgress
 from secretaudit.records import Record
 
 NUMBER = Format("number", "my number is {digits:9}")
@@ -331,7 +332,7 @@ def test_a_place_that_cannot_be_written_is_refused(corpus: Path, tmp_path: Path)
 def test_a_corpus_that_changes_meanwhile_is_noticed(corpus: Path, tmp_path: Path) -> None:
     """Between counting and copying somebody appends a line: nothing is kept."""
 
-    class Meddler:
+    class Meddler(SilentProgress):
         def update(self, *, done: float, total: float | None, **figures: object) -> None:
             if figures["stage"] == "inserting":
                 with corpus.open("a") as file:
@@ -356,7 +357,7 @@ def test_progress_passes_through_all_stages(corpus: Path, tmp_path: Path) -> Non
     """Checking, inserting and verifying, the last update of each with all records."""
     last: dict[object, tuple[float, float | None]] = {}
 
-    class Listener:
+    class Listener(SilentProgress):
         def update(self, *, done: float, total: float | None, **figures: object) -> None:
             last[figures["stage"]] = (done, total)
 
@@ -369,8 +370,9 @@ import sys, time
 from pathlib import Path
 from secretaudit.canary.format import Format
 from secretaudit.insertion import insert
+from secretaudit.progress import SilentProgress
 
-class Slow:
+class Slow(SilentProgress):
     def update(self, *, done, total, **figures):
         if figures["stage"] == "inserting":
             Path(sys.argv[3]).touch()

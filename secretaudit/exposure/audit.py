@@ -2,79 +2,75 @@
 
     exposure(canary) = log2 |R| − log2 rank(canary)        bits, 0 … log2 |R|, higher is more memorized
 
-Canaries are taken format by format, since all canaries of a format stand in the same tree. Each is priced twice, by plain scoring
-of its record and by walking the tree, and the two must agree: that is the check that tokenizer, automaton and model mean the
-same text.
-
 Controls, which were drawn like the others and never inserted, are ranked with them. Their ranks are uniform, so their exposures
-average 1/ln 2 ≈ 1.44 bits: that is what "nothing memorized" looks like.
+average 1/ln 2 ≈ 1.44 bits: that is what "nothing memorized" looks like. A reference model and a baseline say how much of an exposure
+this training added (``comparison.py``).
 """
 
 from __future__ import annotations
 
 import time
-import zlib
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from secretaudit._checks import positive
-from secretaudit.audited import Audited, open_audited
+from secretaudit._checks import one_of, positive
+from secretaudit.audited import Audited, ModelLike, open_audited, opened
 from secretaudit.canary.ledger import Canary, Ledger
-from secretaudit.errors import CouldNotMeasure, LedgerError
-from secretaudit.exposure.estimate import INCONCLUSIVE, Estimate, Question
-from secretaudit.exposure.estimators import Work, estimator
+from secretaudit.errors import LedgerError
+from secretaudit.exposure.baseline import BASELINES, baseline_model
+from secretaudit.exposure.comparison import compared
+from secretaudit.exposure.estimate import INCONCLUSIVE
+from secretaudit.exposure.estimators import estimator
 from secretaudit.exposure.importance import PRECISION_BITS
-from secretaudit.models.language_model import LanguageModel
+from secretaudit.exposure.measurement import SEGMENTATIONS, Settings, measure
+from secretaudit.models.model_options import ModelOptions
 from secretaudit.progress import Progress, SilentProgress
 from secretaudit.records import Record, environment, mask
-from secretaudit.tree import Budget, Memory, SecretTree
-from secretaudit.tree.budget import Meter
-from secretaudit.tree.draws import follow_paths
+from secretaudit.tree import Budget, Memory
 from secretaudit.tree.secret_tree import TOLERANCE_BITS
 
 #: Mean exposure of a canary that the model never saw: the mean of −log2 of a uniform number.
 MEAN_OF_NULL_BITS = 1.0 / float(np.log(2.0))
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Settings:
-    """What may change the numbers: method, budget, precision, seed. Memory may only change the speed."""
-
-    method: str
-    budget: Budget
-    precision: float
-    seed: int
-    memory: Memory
-
-
 def expose(
-    model: str | Path | LanguageModel,
+    model: ModelLike,
     *,
     canaries: str | Path | Ledger | None = None,
     method: str = "auto",
+    segmentation: str = "canonical",
+    reference: ModelLike | None = None,
+    baseline: str | None = None,
+    corpus: str | Path | None = None,
     budget: str | float | Budget | None = None,
     memory: str | int | Memory = "2GiB",
     precision: float = PRECISION_BITS,
     seed: int = 0,
-    device: str = "cpu",
+    options: ModelOptions | None = None,
     reveal: bool = False,
     progress: Progress | None = None,
 ) -> Record:
     """Measure the exposure of each canary.
 
     Args:
-        model: A model directory, or anything that follows ``LanguageModel``.
+        model: A model directory, a PEFT adapter, a GGUF file, a name on the hub, the address of a server, or anything that
+            follows ``LanguageModel``.
         canaries: The ledger; by default the one that the model was trained with.
         method: ``auto``, ``enumeration``, ``exact``, ``importance``, ``sampling`` or ``extrapolation``.
+        segmentation: What a text costs that can be cut into tokens in several ways: ``canonical`` (as the tokenizer cuts it),
+            ``best`` (the cheapest way) or ``marginal`` (all ways together).
+        reference: Another model under which the same canaries are measured, e.g. the one before fine-tuning.
+        baseline: ``ngram``: also measure under an n-gram model of the corpus, with the same tokenizer.
+        corpus: Corpus for the baseline, with its canaries; by default the one that the model was trained on.
         budget: Per format: seconds (``"60s"``) or nodes (``"1000000"``); by default the method's own, in nodes. It is looked at
             between rounds: one round of draws (6,144 secrets) or one batch of a walk is always made.
         memory: Bytes that a walk may hold, e.g. ``"2GiB"``.
         precision: Half-width in bits at which sampled intervals are narrow enough.
         seed: Of all random draws; the same seed gives the same record on CPU.
-        device: Where to compute, as torch names it.
+        options: How the models are to be opened: device, dtype, server, chat template (``ModelOptions``).
         reveal: Put the secrets into the record in plain.
         progress: Is told how far the work is.
 
@@ -85,54 +81,90 @@ def expose(
         ModelError: The model cannot be loaded or gives no usable probabilities.
         LedgerError: No ledger, or one that does not belong to the model.
         UsageError: An unknown method, an empty budget, a precision of 0.
+        CouldNotMeasure: A server's answers cannot be relied on.
     """
     started = time.time()
     _, default = estimator(method)
+    one_of("segmentation", segmentation, SEGMENTATIONS)
+    if baseline is not None:
+        one_of("baseline", baseline, BASELINES)
     positive("precision", precision)
-    settings = _Settings(
+    settings = Settings(
         method=method,
+        segmentation=segmentation,
         budget=default if budget is None else Budget.parse(budget),
         precision=precision,
         seed=seed,
         memory=Memory.parse(memory),
     )
-    audited = open_audited(model, canaries, device=device)
+    how, watch = options or ModelOptions(), progress or SilentProgress()
+    audited = open_audited(model, canaries, options=how)
     ledger = _ledger(audited)
-    found: dict[str, dict[str, Any]] = {}
-    formats = []
-    for name in ledger.formats:
-        chosen = [c for c in ledger.canaries if c.format == name]
-        if chosen:
-            rows, summary = _expose_format(
-                audited, ledger, name, chosen, settings, progress or SilentProgress()
-            )
-            found |= dict(zip((c.id for c in chosen), rows, strict=True))
-            formats.append(summary)
-    rows = [_row(c, found[c.id], audited, reveal) for c in ledger.canaries]
+    others = _others(audited, reference, baseline, corpus, how)
+    measured = measure(audited.model, ledger, settings, watch)
+    rows = [_row(c, measured.rows[c.id], audited, reveal) for c in ledger.canaries]
+    for role, other in others.items():
+        beside = measure(other.model, ledger, settings, watch)
+        for row in rows:
+            row[role] = compared(row, beside.rows[row["id"]])
     return Record(
         kind="exposure",
         asked={
             "model": audited.name,
             "canaries": audited.ledger_path,
             "method": method,
+            "segmentation": segmentation,
+            "reference": others["reference"].name if "reference" in others else None,
+            "baseline": baseline,
+            "corpus": None if corpus is None else str(corpus),
             "budget_nodes": settings.budget.nodes,
             "budget_seconds": settings.budget.seconds,
             "memory_bytes": settings.memory.bytes,
             "precision_bits": precision,
             "seed": seed,
-            "device": device,
             "reveal": reveal,
+            **asdict(how),
         },
         found={
             "model": audited.name,
+            "models": {role: m.described() for role, m in {"audited": audited, **others}.items()},
             "ledger_identity": ledger.identity,
             "copies_known": audited.copies_seen is not None,
             "tolerance_bits": TOLERANCE_BITS,
-            "formats": formats,
+            "formats": measured.formats,
             "controls": _controls(rows),
             "canaries": rows,
         },
-        environment=environment(seed=seed, started=started, device=device),
+        environment=environment(seed=seed, started=started, device=how.device),
+    )
+
+
+def _others(
+    audited: Audited,
+    reference: ModelLike | None,
+    baseline: str | None,
+    corpus: str | Path | None,
+    options: ModelOptions,
+) -> dict[str, Audited]:
+    """The models to compare with, by their role; opened before anything is measured, so that a mistake is found at once."""
+    found: dict[str, Audited] = {}
+    if reference is not None:
+        name = str(reference) if isinstance(reference, str | Path) else reference.name
+        found["reference"] = _beside(audited, opened(reference, options), name)
+    if baseline is not None:
+        counted = baseline_model(baseline, audited, corpus)
+        found["baseline"] = _beside(audited, counted, counted.name)
+    return found
+
+
+def _beside(audited: Audited, model: Any, name: str) -> Audited:
+    """Another model for the same ledger; what it was trained on is not asked."""
+    return Audited(
+        model=model,
+        name=name,
+        ledger=audited.ledger,
+        ledger_path=audited.ledger_path,
+        copies_seen=None,
     )
 
 
@@ -144,53 +176,6 @@ def _ledger(audited: Audited) -> Ledger:
             "Give one with --canaries LEDGER; `secretaudit insert` makes it.",
         )
     return audited.ledger
-
-
-def _expose_format(
-    audited: Audited,
-    ledger: Ledger,
-    name: str,
-    canaries: list[Canary],
-    settings: _Settings,
-    progress: Progress,
-) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """All canaries of one format: rows in their order, and what the format took."""
-    run, _ = estimator(settings.method)
-    rng = np.random.default_rng([settings.seed, zlib.crc32(name.encode())])
-    form = ledger.formats[name]
-    tree = SecretTree(form, audited.model, memory=settings.memory)
-    meter = settings.budget.meter()
-    question = _priced(tree, [c.secret for c in canaries])
-    work = Work(meter=meter, rng=rng, progress=progress, precision=settings.precision)
-    estimates = run(question, work)
-    rows = [
-        {"log_perplexity_bits": float(cost), **estimate.to_dict()}
-        for cost, estimate in zip(question.costs, estimates, strict=True)
-    ]
-    summary = {
-        "format": name,
-        "size": str(form.size),
-        "bits": form.bits,
-        "nodes": meter.nodes,
-        "draws": max((e.draws for e in estimates), default=0),
-        "leaves_in_tolerance": _largest_tie(estimates),
-    }
-    return rows, summary
-
-
-def _priced(tree: SecretTree, secrets: list[str]) -> Question:
-    """The costs of the canaries by plain scoring, held against their costs in the tree."""
-    costs = tree.score(secrets)
-    unmetered = Meter(Budget())
-    in_tree = follow_paths(tree, tree.root(), tree.paths(secrets), (1.0,), unmetered).cost
-    worst = float(np.max(np.abs(costs - in_tree), initial=0.0))
-    if worst > TOLERANCE_BITS:
-        raise CouldNotMeasure(
-            f"Two ways of pricing a canary of {tree.form.name!r} differ by {worst:.3g} bits.",
-            "The model's step-by-step probabilities are not those of the whole text, so ranks would be wrong.",
-            "Check the model for settings that change between calls, such as active dropout.",
-        )
-    return Question(space=tree, secrets=secrets, costs=costs)
 
 
 def _row(
@@ -230,8 +215,3 @@ def _controls(rows: list[dict[str, Any]]) -> dict[str, Any]:
         if exposures
         else None,
     }
-
-
-def _largest_tie(estimates: list[Estimate]) -> int | None:
-    """Most leaves within the tolerance of one canary, where they were counted."""
-    return max((e.ties for e in estimates if e.ties is not None), default=None)

@@ -11,25 +11,35 @@ of the rank: [1 + leaves proven cheaper, |R| − leaves proven dearer].
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from functools import partial
+
 import numpy as np
 
 from secretaudit.exposure.estimate import MEASURED, Count, Estimate, Question, bracket
 from secretaudit.progress import Progress
 from secretaudit.tree.budget import Meter
 from secretaudit.tree.secret_tree import TOLERANCE_BITS
-from secretaudit.tree.walk import depth_first
+from secretaudit.tree.walk import Visit, depth_first
+
+#: Visits what costs at most a limit in bits, within a budget.
+Walk = Callable[[float, Meter], Iterator[Visit]]
 
 
-def branch_and_bound(question: Question, meter: Meter, progress: Progress) -> list[Estimate]:
+def branch_and_bound(
+    question: Question, meter: Meter, progress: Progress, walk: Walk | None = None
+) -> list[Estimate]:
     """Exact rank of every canary, cheapest first; a certified bracket for those that the budget did not reach.
 
-    There is one walk per canary, cheapest first, so that a dear canary cannot spend the budget of a memorized one.
+    There is one walk per canary, cheapest first, so that a dear canary cannot spend the budget of a memorized one; by default
+    through the question's tree.
     """
+    visits = walk or partial(depth_first, question.tree)
     found: dict[int, Estimate] = {}
     order = np.argsort(question.costs, kind="stable").tolist()
     for canary in order:
         if canary not in found:
-            found = _walk(question, float(question.costs[canary]), meter) | found
+            found = _walk(question, float(question.costs[canary]), meter, visits) | found
         progress.update(done=len(found), total=len(question.costs), nodes=meter.nodes)
     known = [i for i in order if found[i].status == MEASURED]
     if known:
@@ -58,10 +68,11 @@ def _behind(
 
 def ranks_up_to(question: Question, limit: float, meter: Meter) -> dict[int, Estimate]:
     """One walk that ranks all canaries with cost ≤ limit; only those whose rank it proved are returned."""
-    return {i: e for i, e in _walk(question, limit, meter).items() if e.status == MEASURED}
+    found = _walk(question, limit, meter, partial(depth_first, question.tree))
+    return {i: e for i, e in found.items() if e.status == MEASURED}
 
 
-def _walk(question: Question, limit: float, meter: Meter) -> dict[int, Estimate]:
+def _walk(question: Question, limit: float, meter: Meter, visits: Walk) -> dict[int, Estimate]:
     """Visit all that costs at most ``limit``: exact ranks of the canaries up to it if the budget lasts.
 
     A walk that is cut short leaves a bracket for every canary. Branches that were cut cost more than the limit, which
@@ -69,7 +80,7 @@ def _walk(question: Question, limit: float, meter: Meter) -> dict[int, Estimate]
     """
     count = Count(question.costs, TOLERANCE_BITS)
     dearer, before = 0, meter.nodes
-    for visit in depth_first(question.tree, limit + TOLERANCE_BITS, meter):
+    for visit in visits(limit + TOLERANCE_BITS, meter):
         count.add(visit.leaf_costs)
         dearer += visit.dearer
     nodes = meter.nodes - before

@@ -15,6 +15,7 @@ on the width makes the interval slightly optimistic; the coverage that the tests
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -116,9 +117,19 @@ def refine(
     progress: Progress,
     precision: float,
     wanted: NDArray[np.bool_] | None = None,
+    draw: Callable[[], WeightedDraws] | None = None,
 ) -> Sample:
-    """Draw more rounds until the intervals of the ``wanted`` canaries are narrow or the budget is spent."""
-    trunk = question.tree.root()
+    """Draw more rounds until the intervals of the ``wanted`` canaries are narrow or the budget is spent.
+
+    ``draw`` makes one round; by default it draws leaves of the question's tree.
+    """
+    if draw is None:
+        tree, trunk = question.tree, question.tree.root()
+
+        def draw() -> WeightedDraws:
+            drawn = draw_leaves(tree, trunk, TEMPERATURES, PER_ROUND, rng, meter)
+            return _weighted(drawn, sample.canaries)
+
     while not meter.spent:
         width = _half_width(sample, question.size)
         widest = float(np.max(width if wanted is None else width[wanted], initial=0.0))
@@ -127,11 +138,10 @@ def refine(
             break
         # A width falls like 1/sqrt(n): draw towards what is missing, at most doubling what is there.
         missing = sample.draws * ((widest / precision) ** 2 - 1.0)
-        rounds = int(np.clip(missing // (PER_ROUND * len(TEMPERATURES)), 1, len(sample.parts)))
+        rounds = int(np.clip(missing // len(sample.parts[0].costs), 1, len(sample.parts)))
         more = []
         for _ in range(rounds):
-            drawn = draw_leaves(question.tree, trunk, TEMPERATURES, PER_ROUND, rng, meter)
-            more.append(_weighted(drawn, sample.canaries))
+            more.append(draw())
             if meter.spent:
                 break
         sample = replace(sample, parts=(*sample.parts, *more))

@@ -41,14 +41,14 @@ def two_readings(
     """Bracket the rank of every canary.
 
     Args:
-        optimistic: The tree whose costs are lower bounds.
-        pessimistic: The tree whose costs are upper bounds.
+        optimistic: The tree whose costs are lower bounds; what all secrets share is not charged.
+        pessimistic: The tree whose costs are upper bounds, likewise.
         secrets: The canaries' secrets.
         meter: Spent by all walks together.
         progress: Is told how many canaries are done.
 
     Returns:
-        Lower bounds of the canaries' costs in bits, shape (C,), and their estimates.
+        Lower bounds of the canaries' costs in bits from what all secrets share on, shape (C,), and their estimates.
     """
     low = path_costs(optimistic, secrets, meter)
     high = path_costs(pessimistic, secrets, meter)

@@ -9,33 +9,41 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from secretaudit._checks import at_least, one_of
-from secretaudit.audited import Audited, open_audited
+from secretaudit.audited import Audited, ModelLike, announce_cost, open_audited
 from secretaudit.canary.format import Format, parse_format
 from secretaudit.canary.ledger import Canary, Ledger
+from secretaudit.errors import UsageError
 from secretaudit.extraction.beam import beam
 from secretaudit.extraction.found import Found
 from secretaudit.extraction.sampling import Decoding, sampling
+from secretaudit.extraction.segmented import segmented_shortest_path, segmented_tree
 from secretaudit.extraction.shortest_path import shortest_path
-from secretaudit.models.language_model import LanguageModel
+from secretaudit.models.model_options import ModelOptions
 from secretaudit.progress import Progress, SilentProgress
 from secretaudit.records import Record, environment, mask
 from secretaudit.tree import Budget, Memory, SecretTree
 from secretaudit.tree.best_first import Leaf
 from secretaudit.tree.budget import Meter
+from secretaudit.tree.scored_space import SecretScorer
+from secretaudit.tree.segmentations import SegmentationTree
 
 METHODS = ("shortest-path", "beam", "sampling")
+#: What a search says of a model that lists only its likeliest tokens.
+UNLISTED = "Secrets spelled with tokens that the server does not list were not searched, so nothing is proven."
+SEGMENTATIONS = ("canonical", "best", "marginal")
 #: Nodes that a search may read when no budget is given.
 DEFAULT_BUDGET = Budget(nodes=2_000_000)
 
 
 def extract(
-    model: str | Path | LanguageModel,
+    model: ModelLike,
     *,
     format: str | Format,
     canaries: str | Path | Ledger | None = None,
@@ -48,14 +56,16 @@ def extract(
     top_k: int | None = None,
     top_p: float | None = None,
     seed: int = 0,
-    device: str = "cpu",
+    segmentation: str = "canonical",
+    options: ModelOptions | None = None,
     reveal: bool = False,
     progress: Progress | None = None,
 ) -> Record:
     """Search a model for the secrets of a format.
 
     Args:
-        model: A model directory, or anything that follows ``LanguageModel``.
+        model: A model directory, a PEFT adapter, a GGUF file, a name on the hub, the address of a server, or anything that
+            follows ``LanguageModel``.
         format: A format of the ledger, of the library, an inline template or a ``Format``.
         canaries: A ledger to look the results up in; by default the one that the model was trained with, if any.
         method: ``shortest-path`` (proves its answer), ``beam`` or ``sampling``.
@@ -67,7 +77,9 @@ def extract(
         top_k: Sampling: keep the k likeliest tokens.
         top_p: Sampling: keep the likeliest tokens up to this probability.
         seed: Of the draws.
-        device: Where to compute, as torch names it.
+        segmentation: ``canonical`` (as the tokenizer cuts a text), ``best`` (the cheapest way) or ``marginal`` (all ways
+            together); see ``expose``.
+        options: How the model is to be opened: device, dtype, server, chat template (``ModelOptions``).
         reveal: Put the secrets into the record in plain.
         progress: Is told how far the search is.
 
@@ -81,15 +93,20 @@ def extract(
     """
     started = time.time()
     one_of("method", method, METHODS)
+    one_of("segmentation", segmentation, SEGMENTATIONS)
     at_least("top", top, 1)
     at_least("width", width, 1)
     decoding = Decoding(temperature=temperature, top_k=top_k, top_p=top_p)
     limit = DEFAULT_BUDGET if budget is None else Budget.parse(budget)
-    audited = open_audited(model, canaries, device=device)
-    tree = SecretTree(_format(format, audited), audited.model, memory=Memory.parse(memory))
+    how = options or ModelOptions()
+    audited = open_audited(model, canaries, options=how)
+    tree = _tree(audited, _format(format, audited), segmentation, method, Memory.parse(memory))
     meter = limit.meter()
     watch = progress or SilentProgress()
+    announce_cost(tree, limit, watch)
     match method:
+        case "shortest-path" if isinstance(tree, SegmentationTree):
+            found = segmented_shortest_path(tree, top=top, meter=meter, progress=watch)
         case "shortest-path":
             found = shortest_path(tree, top=top, meter=meter, progress=watch)
         case "beam":
@@ -97,6 +114,11 @@ def extract(
         case _:
             rng = np.random.default_rng(seed)
             found = sampling(tree, top=top, decoding=decoding, meter=meter, rng=rng, progress=watch)
+    if hasattr(audited.model, "bounds"):
+        found = replace(found, proven=0, bound_bits=None, note=f"{found.note} {UNLISTED}".strip())
+    verify = getattr(audited.model, "verify", None)
+    if callable(verify):
+        verify()
     return Record(
         kind="extraction",
         asked={
@@ -113,12 +135,42 @@ def extract(
             "budget_nodes": limit.nodes,
             "budget_seconds": limit.seconds,
             "seed": seed,
-            "device": device,
             "reveal": reveal,
+            "segmentation": segmentation,
+            **asdict(how),
         },
         found=_result(tree, found, audited.ledger, meter, reveal),
-        environment=environment(seed=seed, started=started, device=device),
+        environment=environment(seed=seed, started=started, device=how.device),
     )
+
+
+def _tree(
+    audited: Audited, form: Format, segmentation: str, method: str, memory: Memory
+) -> SecretTree:
+    """The tree that is searched.
+
+    Raises:
+        UsageError: The model prices whole texts only, or the method does not know this segmentation.
+    """
+    model = audited.model
+    if isinstance(model, SecretScorer):
+        raise UsageError(
+            f"The model {model.name!r} prices whole texts only.",
+            "A search asks for the next token's probabilities after a prefix.",
+            "Measure exposure instead, or fix the source text.",
+        )
+    if segmentation != "canonical":
+        if method != "shortest-path":
+            raise UsageError(
+                f"--method {method} searches the tokenizer's own segmentation only.",
+                f"--segmentation {segmentation} was asked for.",
+                "Use --method shortest-path.",
+            )
+        return segmented_tree(form, model, segmentation=segmentation, memory=memory)
+    bounds = getattr(model, "bounds", None)
+    if bounds is not None:
+        return SecretTree(form, bounds[1], memory=memory, charge_shared=False)
+    return SecretTree(form, model, memory=memory)
 
 
 def _format(form: str | Format, audited: Audited) -> Format:

@@ -25,7 +25,7 @@ from safetensors.torch import save
 
 from secretaudit.atomic import disk_errors
 from secretaudit.errors import CouldNotMeasure, TrainingError, UsageError
-from secretaudit.models.recurrent import RecurrentForCausalLM
+from secretaudit.models.recurrent.network import RecurrentForCausalLM
 
 CHECKPOINT = Path("checkpoint") / "checkpoint.safetensors"
 

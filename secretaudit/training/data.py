@@ -16,8 +16,8 @@ from secretaudit.canary.ledger import Ledger
 from secretaudit.corpus.canaried import CanariedCorpus
 from secretaudit.corpus.reading import read_records
 from secretaudit.errors import LedgerError, UsageError
-from secretaudit.models.token_view import FastTokenizerView
-from secretaudit.models.tokenizer import build_tokenizer
+from secretaudit.models.tokens.building import build_tokenizer
+from secretaudit.models.tokens.view import FastTokenizerView
 from secretaudit.training.settings import TrainingSettings
 from secretaudit.training.stream import Split, split_records
 
@@ -51,6 +51,12 @@ class TrainingData:
         if self.ledger is None or self.source.ledger is None:
             return None
         return {"path": str(self.source.ledger.resolve()), "identity": self.ledger.identity}
+
+    @property
+    def corpus_entry(self) -> dict[str, str]:
+        """Where the corpus lies, for the record: the directory that ``insert`` made, or the plain corpus."""
+        place = self.source.corpus if self.source.ledger is None else self.source.ledger.parent
+        return {"path": str(place.resolve()), "text_column": self.source.text_column}
 
 
 def read_training_data(source: CanariedCorpus, settings: TrainingSettings) -> TrainingData:

@@ -7,7 +7,7 @@ import math
 import torch
 from torch.nn import functional
 
-from secretaudit.models.recurrent import IGNORED, RecurrentForCausalLM
+from secretaudit.models.recurrent.network import IGNORED, RecurrentForCausalLM
 from secretaudit.training.stream import Windows
 
 

@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from secretaudit.models.recurrent import IGNORED, RecurrentForCausalLM
+from secretaudit.models.recurrent.network import IGNORED, RecurrentForCausalLM
 from secretaudit.progress import Progress
 from secretaudit.training.checkpoint import (
     Checkpoint,

@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerFast
 from transformers.utils import logging
 
 from secretaudit.errors import CouldNotMeasure, TrainingError, UsageError
-from secretaudit.models.recurrent import RecurrentForCausalLM
+from secretaudit.models.recurrent.network import RecurrentForCausalLM
 from secretaudit.records import Record, check_output, disk_errors
 from secretaudit.training.checkpoint import CHECKPOINT, load_checkpoint
 

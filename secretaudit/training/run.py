@@ -19,7 +19,7 @@ from torch import nn
 from secretaudit._checks import positive
 from secretaudit.corpus.canaried import open_canaried
 from secretaudit.errors import ModelError
-from secretaudit.models.recurrent import RecurrentConfig, RecurrentForCausalLM, initialize
+from secretaudit.models.recurrent.network import RecurrentConfig, RecurrentForCausalLM, initialize
 from secretaudit.progress import Progress, SilentProgress
 from secretaudit.records import Record, directory_lock, environment
 from secretaudit.training.checkpoint import CHECKPOINT, check_same, load_checkpoint
@@ -166,6 +166,7 @@ def _record(
     found = {
         "stopped": position.stopped or "unfinished",
         "ledger": data.ledger_entry,
+        "corpus": data.corpus_entry,
         **_copies(data, training),
         "separator": data.separator,
         "train_loss_bits_per_token": last["training"],

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from secretaudit import _checks
 from secretaudit.errors import UsageError
-from secretaudit.models.recurrent import CELLS
-from secretaudit.models.tokenizer import KINDS
+from secretaudit.models.recurrent.network import CELLS
+from secretaudit.models.tokens.building import KINDS
 
 OPTIMIZERS = ("adam", "sgd", "rmsprop")
 KEEP = ("last", "best")

@@ -24,7 +24,7 @@ import torch
 from numpy.typing import NDArray
 
 from secretaudit.errors import CorpusError
-from secretaudit.models.recurrent import IGNORED
+from secretaudit.models.recurrent.network import IGNORED
 
 #: Records tokenized at a time.
 BATCH_RECORDS = 2048

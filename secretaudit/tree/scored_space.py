@@ -8,7 +8,7 @@ R where it is small, and to draw from it uniformly where it is not.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +22,13 @@ from secretaudit.tree.walk import Visit
 AT_ONCE = 512
 
 
+@runtime_checkable
 class SecretScorer(Protocol):
     """A model that prices whole canaries."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What reports call the model."""
 
     def score_secrets(self, form: Format, secrets: Sequence[str]) -> NDArray[np.float64]:
         """Log-perplexity of each secret's canary in bits, shape (N,)."""

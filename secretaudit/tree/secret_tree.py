@@ -31,6 +31,7 @@ from secretaudit.canary.format import Format
 from secretaudit.errors import CouldNotMeasure, ModelError
 from secretaudit.models.language_model import LanguageModel, State
 from secretaudit.tree.budget import Memory, Meter
+from secretaudit.tree.spelled_secret import read_secret
 from secretaudit.tree.token_automaton import TokenAutomaton, build_token_automaton
 
 #: Costs closer than this many bits are the same: float32 noise between batches is below it.
@@ -115,7 +116,10 @@ class SecretTree:
         form: The format.
         model: The model.
         memory: Bytes that a walk over this tree may hold.
+        charge_shared: Whether tokens that all secrets share are charged. They change no rank, and a model that lists only its
+            likeliest tokens may not know what they cost.
         rng: Chooses the secrets with which the token automaton is checked; changes no result.
+        automaton: The token sequences that make the tree, where they are not the tokenizer's own.
 
     Raises:
         ModelError: The tokenizer cannot write the format.
@@ -128,17 +132,22 @@ class SecretTree:
         model: LanguageModel,
         *,
         memory: Memory | None = None,
+        charge_shared: bool = True,
         rng: np.random.Generator | None = None,
+        automaton: TokenAutomaton | None = None,
     ) -> None:
         self.form = form
         self.model = model
         self.memory = memory or Memory()
+        self.charge_shared = charge_shared
         #: Whether the model may say that a token has probability 0, which costs infinitely many bits.
         self.rules_out: bool = getattr(model, "rules_out", False)
         self._root: Frontier | None = None
-        self.automaton: TokenAutomaton = build_token_automaton(
+        self.automaton: TokenAutomaton = automaton or build_token_automaton(
             form, model.tokenizer, model.framing, rng or np.random.default_rng(0)
         )
+        #: What is to be said of the way the tokenizer writes this format.
+        self.notes: list[str] = list(getattr(self.automaton, "notes", ()))
         self.shared: list[int] = self.automaton.shared()
         self._check_length()
         self.batch = self._fitting_batch()
@@ -201,7 +210,8 @@ class SecretTree:
         read = [*framing.before, *self.shared[:count]]
         if meter is not None:
             meter.spend(count)
-        cost = self.model.score([read], framing.given) if len(read) > framing.given else np.zeros(1)
+        charged = self.charge_shared and len(read) > framing.given
+        cost = self.model.score([read], framing.given) if charged else np.zeros(1)
         if not np.isfinite(cost).all():
             raise _not_a_probability(self.model)
         return Frontier(
@@ -298,11 +308,13 @@ class SecretTree:
         return costs
 
     def secret(self, tokens: list[int]) -> str:
-        """The secret that a whole path of tokens spells, from the first of the text to those that close it."""
+        """The secret that a whole path of tokens spells, from the first of the text to those that close it.
+
+        Raises:
+            CouldNotMeasure: None does, which is a fault of the tokenizer's description.
+        """
         inside = tokens[: len(tokens) - len(self.model.framing.after)]
-        spelled = b"".join(self.model.tokenizer.token_bytes[t] or b"" for t in inside)
-        text = spelled[len(self.model.tokenizer.lead) :].decode()
-        secret = self.form.parse(text)
+        secret = read_secret(self.form, self.model.tokenizer, inside)
         if secret is None:
             raise CouldNotMeasure(
                 f"A path of the tree does not spell a secret of {self.form.name!r}.",

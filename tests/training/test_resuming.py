@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 
 from secretaudit.errors import TrainingError, UsageError
 from secretaudit.models.loading import load_model
-from secretaudit.models.recurrent import RecurrentForCausalLM
+from secretaudit.models.recurrent.network import RecurrentForCausalLM
 from secretaudit.records import Record
 from secretaudit.training import checkpoint, loop
 from secretaudit.training.checkpoint import load_checkpoint

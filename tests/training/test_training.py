@@ -19,7 +19,8 @@ from secretaudit.canary.ledger import Ledger
 from secretaudit.errors import LedgerError, ModelError, TrainingError, UsageError
 from secretaudit.insertion import insert
 from secretaudit.models.loading import load_model
-from secretaudit.models.recurrent import RecurrentConfig, RecurrentForCausalLM, initialize
+from secretaudit.models.recurrent.network import RecurrentConfig, RecurrentForCausalLM, initialize
+from secretaudit.progress import SilentProgress
 from secretaudit.records import Record, directory_lock
 from secretaudit.training.checkpoint import load_checkpoint
 from secretaudit.training.evaluation import bits_per_token
@@ -31,7 +32,7 @@ from .conftest import assert_equal_weights, small
 Weights = Callable[[Path], dict[str, torch.Tensor]]
 
 
-class Listener:
+class Listener(SilentProgress):
     """Keeps what progress was told; may do something on the first report of a step."""
 
     def __init__(self, action: Callable[[], None] | None = None) -> None:
