@@ -32,17 +32,21 @@ if TYPE_CHECKING:
     from secretaudit.exposure.audit import expose
     from secretaudit.extraction.audit import extract
     from secretaudit.insertion import insert, remove
+    from secretaudit.models.loading import load_model
+    from secretaudit.models.model_options import ModelOptions
     from secretaudit.training.run import train
     from secretaudit.training.settings import TrainingSettings
 
 _LAZY = {
     "Format": "secretaudit.canary.format",
     "Ledger": "secretaudit.canary.ledger",
+    "ModelOptions": "secretaudit.models.model_options",
     "TrainingSettings": "secretaudit.training.settings",
     "expose": "secretaudit.exposure.audit",
     "extract": "secretaudit.extraction.audit",
     "insert": "secretaudit.insertion",
     "library": "secretaudit.canary.format",
+    "load_model": "secretaudit.models.loading",
     "parse_format": "secretaudit.canary.format",
     "remove": "secretaudit.insertion",
     "train": "secretaudit.training.run",
@@ -51,6 +55,7 @@ _LAZY = {
 __all__ = [
     "Format",
     "Ledger",
+    "ModelOptions",
     "Record",
     "TrainingSettings",
     "__version__",
@@ -60,6 +65,7 @@ __all__ = [
     "gate",
     "insert",
     "library",
+    "load_model",
     "parse_format",
     "remove",
     "train",

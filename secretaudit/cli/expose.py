@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -16,7 +17,7 @@ METHODS = ("auto", "enumeration", "exact", "importance", "sampling", "extrapolat
 
 
 @click.command("expose")
-@options.model_option
+@options.model_options
 @options.canaries_option
 @click.option(
     "--method",
@@ -25,10 +26,25 @@ METHODS = ("auto", "enumeration", "exact", "importance", "sampling", "extrapolat
     show_default=True,
     help="How the rank is found; auto: exact where that is cheap, otherwise importance sampling.",
 )
+@options.segmentation_option
+@click.option(
+    "--reference",
+    metavar="MODEL",
+    help="Also measure under this model, and show what the audited one has gained over it.",
+)
+@click.option(
+    "--baseline",
+    type=click.Choice(("ngram",)),
+    help="Also measure under a model that only counts: an n-gram model of the corpus.",
+)
+@click.option(
+    "--corpus",
+    type=click.Path(path_type=Path),
+    help="Baseline: the corpus with the canaries; by default the one of the training or ledger.",
+)
 @options.budget_option
 @options.memory_option
 @options.seed_option
-@options.device_option
 @click.option(
     "--fail-over",
     type=float,
@@ -44,17 +60,21 @@ def command(
     session: Session,
     /,
     *,
-    model: Path,
+    model: str,
     canaries: Path | None,
     method: str,
+    segmentation: str,
+    reference: str | None,
+    baseline: str | None,
+    corpus: Path | None,
     budget: str | None,
     memory: str,
     seed: int,
-    device: str,
     fail_over: float | None,
     output: Path,
     reveal: bool,
     force: bool,
+    **opening: Any,
 ) -> int:
     """Measure how much a model gives away of each canary.
 
@@ -68,10 +88,14 @@ def command(
             model,
             canaries=canaries,
             method=method,
+            segmentation=segmentation,
+            reference=reference,
+            baseline=baseline,
+            corpus=corpus,
             budget=budget,
             memory=memory,
             seed=seed,
-            device=device,
+            options=options.opening(opening),
             reveal=reveal,
             progress=progress,
         )

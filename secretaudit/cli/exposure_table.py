@@ -33,6 +33,10 @@ def exposure_tables(record: Record) -> Iterator[RenderableType]:
     if controls:
         yield Text("")
         yield _control_table(controls)
+    for role, title in (("reference", "reference model"), ("baseline", "n-gram baseline")):
+        if inserted and role in inserted[0]:
+            yield Text("")
+            yield _beside_table(inserted[:SHOWN], role, title)
     yield Text(
         "\nExposure x bits: the model finds the secret among the likeliest 1 in 2^x of all secrets of its format. "
         f"Chance alone gives {_EXPECTED_NULL} bits on average; the bar is full when the secret comes first."
@@ -60,6 +64,34 @@ def _inserted_table(canaries: Sequence[dict[str, Any]]) -> Table:
             style=_style(value, maximum),
         )
     return table
+
+
+def _beside_table(canaries: Sequence[dict[str, Any]], role: str, title: str) -> Table:
+    """The same canaries under another model, and what the audited one has over it."""
+    table = plain_table()
+    table.add_column(f"beside the {title}", no_wrap=True, overflow="ellipsis", max_width=28)
+    table.add_column("there", justify="right", no_wrap=True)
+    table.add_column("here", justify="right", no_wrap=True)
+    table.add_column("gain", justify="right", no_wrap=True)
+    table.add_column("95 %", no_wrap=True)
+    for canary in canaries:
+        other = canary[role]
+        gain, low, high = (other[f"gain_{end}bits"] for end in ("", "low_", "high_"))
+        table.add_row(
+            canary["id"],
+            words.exposure(other),
+            words.exposure(canary),
+            "–" if gain is None else f"{gain:+.1f}",
+            _from_to(low, high),
+        )
+    return table
+
+
+def _from_to(low: float | None, high: float | None) -> str:
+    """The ends of a difference, which may be negative."""
+    if low is None or high is None:
+        return "–"
+    return "exact" if low == high else f"{low:+.1f} to {high:+.1f}"
 
 
 def _control_table(controls: Sequence[dict[str, Any]]) -> Table:

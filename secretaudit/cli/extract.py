@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 import secretaudit
 from secretaudit.cli import options
 from secretaudit.cli.session import Session
+from secretaudit.errors import UsageError
 from secretaudit.records import check_record_place
 
 METHODS = ("shortest-path", "beam", "sampling")
 
 
 @click.command("extract")
-@options.model_option
+@options.model_options
 @click.option(
     "--format",
     "format_",
-    required=True,
     metavar="FORMAT",
     help="A format of the ledger or of the library, a .toml file, or a template.",
 )
+@click.option(
+    "--prefix", metavar="TEXT", help="Instead of a format: the text before the secret (--regex)."
+)
+@click.option("--regex", metavar="PATTERN", help="Instead of a format: what the secret looks like.")
+@click.option("--luhn", is_flag=True, help="With --regex: its digits pass the Luhn check.")
 @options.canaries_option
 @click.option(
     "--method",
@@ -34,6 +40,7 @@ METHODS = ("shortest-path", "beam", "sampling")
 @click.option(
     "--top", type=click.IntRange(min=1), default=10, show_default=True, help="Secrets to find."
 )
+@options.segmentation_option
 @options.budget_option
 @options.memory_option
 @click.option(
@@ -57,7 +64,6 @@ METHODS = ("shortest-path", "beam", "sampling")
     help="Sampling: only the likeliest tokens that make up this probability.",
 )
 @options.seed_option
-@options.device_option
 @options.output_option("extraction.json", "Where the record goes.")
 @options.reveal_option
 @options.force_option
@@ -67,10 +73,14 @@ def command(
     session: Session,
     /,
     *,
-    model: Path,
-    format_: str,
+    model: str,
+    format_: str | None,
+    prefix: str | None,
+    regex: str | None,
+    luhn: bool,
     canaries: Path | None,
     method: str,
+    segmentation: str,
     top: int,
     budget: str | None,
     memory: str,
@@ -79,19 +89,21 @@ def command(
     top_k: int | None,
     top_p: float | None,
     seed: int,
-    device: str,
     output: Path,
     reveal: bool,
     force: bool,
+    **opening: Any,
 ) -> int:
     """Search a model for the likeliest secrets of a format."""
     check_record_place(output, "extraction", force=force)
+    form = _format(format_, prefix, regex, luhn)
     with session.progress() as progress:
         record = secretaudit.extract(
             model,
-            format=format_,
+            format=form,
             canaries=canaries,
             method=method,
+            segmentation=segmentation,
             top=top,
             budget=budget,
             memory=memory,
@@ -100,7 +112,7 @@ def command(
             top_k=top_k,
             top_p=top_p,
             seed=seed,
-            device=device,
+            options=options.opening(opening),
             reveal=reveal,
             progress=progress,
         )
@@ -109,3 +121,22 @@ def command(
 
     session.answer(record, *extraction_tables(record))
     return 0
+
+
+def _format(
+    named: str | None, prefix: str | None, pattern: str | None, luhn: bool
+) -> str | secretaudit.Format:
+    """The format that was named, or the one of a prefix and a regular expression."""
+    if named is not None and (prefix, pattern, luhn) == (None, None, False):
+        return named
+    if named is not None or pattern is None:
+        raise UsageError(
+            "It is not clear what is to be searched."
+            if named
+            else "Nothing says what a secret looks like.",
+            "A search has either --format, or --regex with an optional --prefix and --luhn.",
+            "Write for example: --prefix 'my pin is ' --regex '[0-9]{4}'",
+        )
+    from secretaudit.canary.format import searched_format  # numpy: not for --help
+
+    return searched_format(prefix or "", pattern, luhn=luhn)

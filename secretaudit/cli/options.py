@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from secretaudit.cli.session import Session
+from secretaudit.models.model_options import ModelOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
 Decorator = Callable[[F], F]
@@ -60,8 +61,8 @@ def output_option(default: str | None, text: str, *, required: bool = False) -> 
 model_option = click.option(
     "--model",
     required=True,
-    type=click.Path(path_type=Path),
-    help="Directory of the trained model.",
+    metavar="MODEL",
+    help="A model directory, a PEFT adapter, a GGUF file, a hub name, or the address of a server.",
 )
 canaries_option = click.option(
     "--canaries",
@@ -84,6 +85,93 @@ memory_option = click.option(
 )
 device_option = click.option(
     "--device", default="cpu", show_default=True, help="Where the model runs, as torch names it."
+)
+_MODEL_OPTIONS = (
+    device_option,
+    click.option(
+        "--dtype",
+        type=click.Choice(("float32", "bfloat16", "float16")),
+        default="float32",
+        show_default=True,
+        help="Precision of weights and products; probabilities are always float32.",
+    ),
+    click.option("--allow-pickle", is_flag=True, help="Open pickled weights: runs code in them."),
+    click.option(
+        "--bos",
+        type=click.Choice(("auto", "on", "off")),
+        default="auto",
+        show_default=True,
+        help="Whether a begin-of-text token is read before a text.",
+    ),
+    click.option(
+        "--close",
+        type=click.Choice(("auto", "on", "off")),
+        default="auto",
+        show_default=True,
+        help="Whether the end-of-text token is charged; auto: as the model was trained, if known.",
+    ),
+    click.option(
+        "--chat", metavar="MESSAGE", help="The canary is the assistant's answer to this message."
+    ),
+    click.option(
+        "--source",
+        metavar="TEXT",
+        help="Encoder-decoder: the source; {secret} in it stands for the secret.",
+    ),
+    click.option(
+        "--tokenizer", metavar="DIRECTORY", help="Tokenizer, where the model brings none."
+    ),
+    click.option(
+        "--model-name",
+        "server_model",
+        metavar="NAME",
+        help="Server: the name under which it knows the model.",
+    ),
+    click.option(
+        "--api",
+        type=click.Choice(("auto", "vllm", "echo", "sglang", "top-k")),
+        default="auto",
+        show_default=True,
+        help="Server: its dialect.",
+    ),
+    click.option(
+        "--concurrency", type=click.IntRange(min=1), help="Server: requests under way at a time."
+    ),
+    click.option(
+        "--timeout",
+        "timeout_seconds",
+        type=click.FloatRange(min=0, min_open=True),
+        default=60.0,
+        show_default=True,
+        help="Server: seconds for one request.",
+    ),
+    click.option(
+        "--reply-cache",
+        metavar="FILE",
+        help="Server: where replies are kept for the next run (:memory: keeps none).",
+    ),
+)
+
+
+def model_options(command: F) -> F:
+    """Everything about how a model is opened; ``opening`` makes ``ModelOptions`` of it."""
+    for option in reversed(_MODEL_OPTIONS):
+        command = option(command)
+    decorated: F = model_option(command)
+    return decorated
+
+
+def opening(given: dict[str, Any]) -> ModelOptions:
+    """How the model is to be opened, from the values of ``model_options``."""
+    return ModelOptions(**given)
+
+
+segmentation_option = click.option(
+    "--segmentation",
+    type=click.Choice(("canonical", "best", "marginal")),
+    default="canonical",
+    show_default=True,
+    help="Price a text as the tokenizer cuts it, by its cheapest cut, or by all cuts together.",
 )
 reveal_option = click.option(
     "--reveal", is_flag=True, help="Show secrets in full; the record is then readable by you only."

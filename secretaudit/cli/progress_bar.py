@@ -29,6 +29,9 @@ class _Bar:
             self._task, completed=done, total=total, description=stage, figures=shown(figures)
         )
 
+    def announce(self, sentence: str) -> None:
+        self._display.console.print(sentence, markup=False, highlight=False)
+
 
 @contextmanager
 def progress_bar() -> Iterator[Progress]:

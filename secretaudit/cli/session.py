@@ -67,10 +67,24 @@ class Session:
     @contextmanager
     def progress(self) -> Iterator[Progress]:
         """Something to tell progress to while the block runs."""
-        if self.quiet or not sys.stderr.isatty():
+        if self.quiet:
             yield SilentProgress()
+            return
+        if not sys.stderr.isatty():
+            yield _Sentences(self)
             return
         from secretaudit.cli.progress_bar import progress_bar  # rich: only when something is drawn
 
         with progress_bar() as bar:
             yield bar
+
+
+class _Sentences(SilentProgress):
+    """No bar, but what a person should know beforehand."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def announce(self, sentence: str) -> None:
+        """Say it beside the answer."""
+        self._session.say(sentence)

@@ -10,7 +10,11 @@ from pathlib import Path
 import click
 import pytest
 
+from secretaudit.cli.expose import command as expose_command
+from secretaudit.cli.extract import command as extract_command
 from secretaudit.cli.train import command as train_command
+from secretaudit.exposure.comparison import compared
+from secretaudit.models.model_options import ModelOptions
 from secretaudit.records import Record
 from secretaudit.training.settings import TrainingSettings
 
@@ -154,8 +158,31 @@ class TestExpose:
         call(
             *("expose", "--model", "m", "--canaries", "l.json", "--method", "importance"),
             *("--budget", "60s", "--memory", "1GiB", "--seed", 3, "--device", "meta", "--reveal"),
+            *("--segmentation", "best", "--reference", "r", "--baseline", "ngram", "--corpus", "c"),
+            *(
+                "--dtype",
+                "bfloat16",
+                "--allow-pickle",
+                "--bos",
+                "off",
+                "--close",
+                "on",
+                "--chat",
+                "hi",
+            ),
+            *(
+                "--source",
+                "s {secret}",
+                "--tokenizer",
+                "t",
+                "--model-name",
+                "tiny",
+                "--api",
+                "vllm",
+            ),
+            *("--concurrency", 3, "--timeout", 5, "--reply-cache", "f"),
         )
-        assert expose.positional == (Path("m"),)
+        assert expose.positional == ("m",)
         expose.named.pop("progress")
         assert expose.named == {
             "canaries": Path("l.json"),
@@ -163,9 +190,50 @@ class TestExpose:
             "budget": "60s",
             "memory": "1GiB",
             "seed": 3,
-            "device": "meta",
+            "segmentation": "best",
+            "reference": "r",
+            "baseline": "ngram",
+            "corpus": Path("c"),
+            "options": ModelOptions(
+                device="meta",
+                dtype="bfloat16",
+                allow_pickle=True,
+                bos="off",
+                close="on",
+                chat="hi",
+                source="s {secret}",
+                tokenizer="t",
+                server_model="tiny",
+                api="vllm",
+                concurrency=3,
+                timeout_seconds=5.0,
+                reply_cache="f",
+            ),
             "reveal": True,
         }
+
+    @pytest.mark.parametrize("command", [expose_command, extract_command])
+    def test_model_options_are_those_of_the_library(self, command):
+        """Same names, same defaults, none forgotten: held against ModelOptions itself."""
+        dials = {field.name: field.default for field in dataclasses.fields(ModelOptions)}
+        more = [] if command is expose_command else ["--format", "pin"]
+        offered = command.make_context("x", ["--model", "m", *more]).params
+        assert {name: offered[name] for name in dials} == dials
+
+    def test_a_gain_over_another_model_is_shown(self, call, fake, exposure):
+        """Exposure before, exposure now, and what this training added."""
+        entry = exposure.found["canaries"][0]
+        beside = compared(
+            entry, entry | {"exposure_bits": 3.5, "method": "exact", "status": "measured"}
+        )
+        fake(
+            "expose",
+            dataclasses.replace(exposure, found={"canaries": [entry | {"reference": beside}]}),
+        )
+        shown = call("expose", "--model", "m", "--reference", "r").stdout
+        line = next(row for row in shown.splitlines() if "+26.4" in row)
+        assert " 3.5 " in line
+        assert all(len(row.rstrip()) <= 80 for row in shown.splitlines())
 
     def test_table_fits_80_columns_and_tells_the_story(self, call, fake, exposure):
         """One line a canary with value, interval, ceiling and plain words; controls in one line."""
@@ -266,7 +334,7 @@ class TestExtract:
             *("--temperature", 0.5, "--top-k", 4, "--top-p", 0.9, "--seed", 2, "--reveal"),
         )
         extract.named.pop("progress")
-        assert extract.positional == (Path("m"),)
+        assert extract.positional == ("m",)
         assert extract.named == {
             "format": "pin",
             "canaries": Path("l"),
@@ -279,9 +347,48 @@ class TestExtract:
             "top_k": 4,
             "top_p": 0.9,
             "seed": 2,
-            "device": "cpu",
+            "segmentation": "canonical",
+            "options": ModelOptions(),
             "reveal": True,
         }
+
+    def test_a_pattern_stands_for_a_format(self, call, fake, extraction):
+        """Prefix, regular expression and Luhn make the format that is searched."""
+        extract = fake("extract", extraction)
+        call(
+            "extract",
+            "--model",
+            "m",
+            "--prefix",
+            "my {card} is ",
+            "--regex",
+            "(\\d{4} ){3}\\d{4}",
+            "--luhn",
+        )
+        form = extract.named["format"]
+        assert (form.prefix, form.size) == ("my {card} is ", 10**15)
+        assert form.contains("4929 3813 3266 4295")
+        assert not form.contains("4929 3813 3266 4296")
+
+    @pytest.mark.parametrize(
+        ("extra", "message"),
+        [
+            ([], "Nothing says what a secret looks like"),
+            (["--format", "pin", "--regex", "[0-9]"], "not clear what is to be searched"),
+            (["--format", "pin", "--luhn"], "not clear what is to be searched"),
+            (["--prefix", "my pin is "], "Nothing says what a secret looks like"),
+            (["--regex", "[0-9]+"], "infinitely many"),
+            (["--regex", "[0-9]{0}"], "1 secret"),
+            (["--regex", "abc", "--luhn"], "matches no text"),
+        ],
+    )
+    def test_a_search_for_nothing_is_refused(self, call, fake, extraction, extra, message):
+        """Exit 2 and a way out, before a model is loaded."""
+        extract = fake("extract", extraction)
+        outcome = call("extract", "--model", "m", *extra)
+        assert outcome.code == 2
+        assert message in outcome.stderr
+        assert extract.positional == ()
 
     def test_shows_what_came_out_and_what_it_cost(self, call, fake, extraction):
         """Places in order, canaries by name, queries against |R|, and what is proven."""
