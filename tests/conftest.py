@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,10 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 settings.register_profile("repeatable", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("repeatable")
+
+# Caches of tests do not go where the user's are; commands that tests start inherit the place.
+_CACHE = tempfile.TemporaryDirectory(prefix="secretaudit-tests-")
+os.environ["SECRETAUDIT_CACHE"] = _CACHE.name
 
 _VARIABLE = "SECRETAUDIT_DATA"
 

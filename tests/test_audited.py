@@ -12,8 +12,8 @@ from secretaudit.canary.format import parse_format
 from secretaudit.canary.ledger import Ledger
 from secretaudit.errors import LedgerError, ModelError, RecordError
 from secretaudit.exposure.audit import expose
-from secretaudit.models.recurrent import RecurrentConfig, RecurrentForCausalLM
-from secretaudit.models.tokenizer import build_tokenizer
+from secretaudit.models.recurrent.network import RecurrentConfig, RecurrentForCausalLM
+from secretaudit.models.tokens.building import build_tokenizer
 from secretaudit.records import Record
 from tests.fakes import CharacterView, HistoryModel
 from tests.naive import ALPHABET, ledger_of

@@ -11,6 +11,13 @@ BENCHMARKS = (
     ["bench_training"],
     ["bench_reference_costs"],
     ["bench_coverage"],
+    ["bench_transformers"],
+    ["bench_language_models"],
+    ["bench_vocabulary_index"],
+    ["bench_segmentations"],
+    ["bench_server"],
+    ["bench_translation"],
+    ["bench_published"],
 )
 
 for name, *arguments in BENCHMARKS:

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from secretaudit.models.recurrent import RecurrentConfig, RecurrentForCausalLM
+from secretaudit.models.recurrent.network import RecurrentConfig, RecurrentForCausalLM
 from secretaudit.progress import SilentProgress
 from secretaudit.training.loop import Training
 from secretaudit.training.settings import TrainingSettings
