@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 
 from secretaudit.errors import FormatError
 
-
 #: Kinds whose argument is a pattern, commas and all.
 TAKEN_WHOLE = ("regex", "regex-luhn")
 
