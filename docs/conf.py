@@ -26,6 +26,10 @@ nitpick_ignore = [
     ("py:class", "log2"),
     ("py:class", "R"),
     ("py:class", "SHA-256 over canaries and salt"),
+    # Types of functions, spelled out in the docstrings.
+    ("py:class", "NextToken"),
+    ("py:class", "ReadToken"),
+    ("py:class", "Path"),  # pathlib's, in a dataclass of strings and numbers
     # Meant from within its own module.
     ("py:func", "commitment"),
 ]

@@ -1,7 +1,8 @@
 """Tables that take seconds to build, kept on disk between runs.
 
 They lie in ``$SECRETAUDIT_CACHE``, or else in ``secretaudit`` under the user's cache directory (``$XDG_CACHE_HOME``, ``~/.cache``), one file of
-named int64 and bool arrays per table, under a name that is a hash of all that the table depends on. A file is written whole or not at
+named int64 and bool arrays per table, under a name that is a hash of all that the table depends on,
+the code that makes it included. A file is written whole or not at
 all, and holds a checksum over its content: one that is damaged, or cannot be read, is as good as none, and is built again. A cache that
 cannot be written is done without: it changes speed and never a number.
 """
@@ -13,14 +14,15 @@ import io
 import os
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-#: Part of every name: tables of another version are never read.
-VERSION = "1"
+#: Folders of the package whose code makes the tables.
+_MAKERS = ("canary", "models/tokens", "tree")
 _MAGIC = b"secretaudit-table\n"
 
 
@@ -36,7 +38,7 @@ class Cache:
 
     def path(self, kind: str, key: str) -> Path:
         """The file of a table."""
-        name = hashlib.sha256(f"{VERSION}\n{kind}\n{key}".encode()).hexdigest()[:40]
+        name = hashlib.sha256(f"{code_fingerprint()}\n{kind}\n{key}".encode()).hexdigest()[:40]
         return self.directory / f"{kind}-{name}.npz"
 
     def read(self, kind: str, key: str) -> dict[str, NDArray[Any]] | None:
@@ -65,6 +67,17 @@ class Cache:
         except OSError:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
+
+
+@cache
+def code_fingerprint() -> str:
+    """A hash over the code that makes the tables: what another version of it made is never read."""
+    package = Path(__file__).parents[2]
+    digest = hashlib.sha256()
+    for folder in _MAKERS:
+        for file in sorted((package / folder).glob("*.py")):
+            digest.update(file.read_bytes())
+    return digest.hexdigest()
 
 
 def _checksum(content: bytes) -> bytes:
