@@ -45,9 +45,15 @@ def exposure(canary: dict[str, Any]) -> str:
 
 
 def known_bits(canary: dict[str, Any]) -> float | None:
-    """The exposure to draw or describe: the value, otherwise what is certain."""
+    """The exposure to draw or describe: the value, otherwise what is certain, if that is more than nothing.
+
+    >>> known_bits({"exposure_bits": None, "exposure_low_bits": 10.6})
+    10.6
+    >>> known_bits({"exposure_bits": None, "exposure_low_bits": 0.0}) is None
+    True
+    """
     value: float | None = canary["exposure_bits"]
-    return canary["exposure_low_bits"] if value is None else value
+    return (canary["exposure_low_bits"] or None) if value is None else value
 
 
 def bar(value: float | None, maximum: float, width: int = 10) -> str:

@@ -51,7 +51,7 @@ def test_a_training_leaves_a_model_that_can_be_measured(canaried: Path, tmp_path
     record = train(canaried, tmp_path / "model", settings=small(tokenizer="char"))
     assert Record.read(tmp_path / "model" / "training.json", kind="training") == record
     model = load_model(tmp_path / "model")
-    assert model.separator == record.found["separator"]
+    assert model.framing.before == model.framing.after == (record.found["separator"],)
     assert not list((tmp_path / "model").glob("**/.*"))
     ledger = Ledger.read(canaried / "ledger.json")
     assert record.found["ledger"] == {
@@ -242,7 +242,7 @@ def mean_bits(directory: Path, texts: list[str]) -> float:
     """Mean bits of the texts as records."""
     model = load_model(directory)
     ids = model.tokenizer.encode(texts)
-    return float(model.score([[model.separator, *i, model.separator] for i in ids]).mean())
+    return float(model.score([model.framing.record(i) for i in ids]).mean())
 
 
 def test_patience_stops_early(noise_corpus: Path, tmp_path: Path) -> None:
