@@ -1,9 +1,9 @@
 """From the tokens of a text back to its secret.
 
 Most tokenizers are reversible: the bytes of the tokens, joined, are the text behind what the tokenizer puts before it. Others drop spaces or
-change characters (BERT). There the texts of the format are walked along the tokens: a character is read where what the normalizer makes of it stands
-next in a token, and may be passed over between two tokens. Of the texts that are found this way, the one that the tokenizer writes with these
-tokens is the answer.
+change characters (BERT). There the texts of the format are walked along the tokens: a character is read where what the normalizer makes of it
+stands next in a token; white space may be passed over between two tokens, and what the normalizer drops anywhere. Of the texts that are
+found this way, the one that the tokenizer writes with these tokens is the answer.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ def _texts(form: Format, scheme: Scheme, tokens: Sequence[int]) -> Iterator[str]
             character = chr(point)
             if character not in normal:
                 normal[character] = _written(scheme, character)
-            if offset == 0:
-                waiting.append((goal, word, 0, text + character))
+            if not normal[character] or (offset == 0 and character.isspace()):
+                waiting.append((goal, word, offset, text + character))
             there = _read(words, word, offset, normal[character])
             if there is not None:
                 waiting.append((goal, *there, text + character))
