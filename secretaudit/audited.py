@@ -113,8 +113,8 @@ def announce_cost(tree: SecretTree, budget: Budget, progress: Progress) -> None:
     requests, seconds = estimate(min(most, 10**12))
     until = f", or until {budget.seconds:g} s are over" if budget.seconds is not None else ""
     progress.announce(
-        f"{tree.form.name}: at most {requests:,} requests to the server, {_duration(seconds)}{until}; what an earlier run "
-        "asked is not asked again."
+        f"{tree.form.name}: up to about {requests:,} requests to the server, {_duration(seconds)}{until}, and more where it "
+        "lists too few next tokens; what an earlier run asked is not asked again."
     )
 
 

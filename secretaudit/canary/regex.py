@@ -14,6 +14,10 @@ from secretaudit.canary.automaton import Automaton, from_edges
 from secretaudit.errors import FormatError
 
 _TOKEN = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|[\^$]", re.DOTALL)
+#: Longest text that a pattern may match.
+MOST_CHARACTERS = 1000
+#: Widths from here on mean that a count has no end, which is refused elsewhere.
+_UNBOUNDED = 2**31
 PRINTABLE = "".join(chr(point) for point in range(0x20, 0x7F))
 
 
@@ -24,6 +28,7 @@ def regular_expression(pattern: str) -> Automaton:
         FormatError: If the pattern cannot be parsed, matches nothing, or matches infinitely many
             strings.
     """
+    _check_length(pattern)
     spelled = _spelled_out(pattern)
     import greenery  # parsing a pattern is the only use; `import secretaudit` must not pay for it
 
@@ -51,6 +56,20 @@ def regular_expression(pattern: str) -> Automaton:
             target.extend([numbers[following]] * len(allowed))
     accepting = [state in machine.finals for state in numbers]
     return from_edges(source, symbol, target, accepting)
+
+
+def _check_length(pattern: str) -> None:
+    """Refuse strings so long that already building the automaton would take minutes."""
+    try:
+        longest = int(re._parser.parse(pattern).getwidth()[1])  # type: ignore[attr-defined] # not in the stubs
+    except (re.error, RecursionError, OverflowError):
+        return  # what cannot be read is refused by the parser that reads it
+    if MOST_CHARACTERS < longest < _UNBOUNDED:
+        raise FormatError(
+            "The regular expression of this hole is too long.",
+            f"It matches texts of up to {longest:,} characters.",
+            f"Use shorter counts; {MOST_CHARACTERS:,} characters are the most.",
+        )
 
 
 def _spelled_out(pattern: str) -> str:

@@ -19,7 +19,7 @@ import numpy as np
 from secretaudit._checks import one_of, positive
 from secretaudit.audited import Audited, ModelLike, open_audited, opened
 from secretaudit.canary.ledger import Canary, Ledger
-from secretaudit.errors import LedgerError
+from secretaudit.errors import LedgerError, UsageError
 from secretaudit.exposure.baseline import BASELINES, baseline_model
 from secretaudit.exposure.comparison import compared
 from secretaudit.exposure.estimate import INCONCLUSIVE
@@ -66,7 +66,8 @@ def expose(
         baseline: ``ngram``: also measure under an n-gram model of the corpus, with the same tokenizer.
         corpus: Corpus for the baseline, with its canaries; by default the one that the model was trained on.
         budget: Per format: seconds (``"60s"``) or nodes (``"1000000"``); by default the method's own, in nodes. It is looked at
-            between rounds: one round of draws (6,144 secrets) or one batch of a walk is always made.
+            between rounds: one round of draws (6,144 secrets, down to 300 where a budget in nodes has no room for more) or one batch of a walk is
+            always made.
         memory: Bytes that a walk may hold, e.g. ``"2GiB"``.
         precision: Half-width in bits at which sampled intervals are narrow enough.
         seed: Of all random draws; the same seed gives the same record on CPU.
@@ -88,6 +89,12 @@ def expose(
     one_of("segmentation", segmentation, SEGMENTATIONS)
     if baseline is not None:
         one_of("baseline", baseline, BASELINES)
+    elif corpus is not None:
+        raise UsageError(
+            "A corpus was given and no baseline.",
+            "Only a baseline is counted over a corpus; the model has been trained already.",
+            "Add --baseline ngram, or leave --corpus out.",
+        )
     positive("precision", precision)
     settings = Settings(
         method=method,

@@ -27,11 +27,13 @@ from secretaudit.exposure.weighted_rank import WeightedDraws, WeightedRanks, wei
 from secretaudit.progress import Progress
 from secretaudit.tree.budget import Meter
 from secretaudit.tree.draws import Draws, Paths, draw_leaves, follow_paths
-from secretaudit.tree.secret_tree import TOLERANCE_BITS
+from secretaudit.tree.secret_tree import TOLERANCE_BITS, SecretTree
 
 TEMPERATURES = (1.0, 1.5, 2.0, 3.0, 5.0, np.inf)
 #: Draws of each proposal in one round.
 PER_ROUND = 1024
+#: The same where a budget has no room for more.
+LEAST_PER_ROUND = 50
 #: Half-width of the interval, in bits, at which drawing stops.
 PRECISION_BITS = 0.5
 
@@ -105,8 +107,18 @@ def first_round(question: Question, meter: Meter, rng: np.random.Generator) -> S
     tree = question.tree
     trunk = tree.root(meter)
     canaries = follow_paths(tree, trunk, tree.paths(question.secrets), TEMPERATURES, meter)
-    first = draw_leaves(tree, trunk, TEMPERATURES, PER_ROUND, rng, meter)
+    per_round = _per_round(tree, meter)
+    first = draw_leaves(tree, trunk, TEMPERATURES, per_round, rng, meter)
     return Sample(first=first, parts=(_weighted(first, canaries),), canaries=canaries)
+
+
+def _per_round(tree: SecretTree, meter: Meter) -> int:
+    """Draws of each proposal in one round: fewer than usual where the budget has not room for a whole one."""
+    if meter.budget.nodes is None:
+        return PER_ROUND
+    levels = tree.automaton.depth - len(tree.shared)
+    affordable = meter.budget.nodes // (levels * len(TEMPERATURES))
+    return int(np.clip(affordable, LEAST_PER_ROUND, PER_ROUND))
 
 
 def refine(
@@ -125,9 +137,10 @@ def refine(
     """
     if draw is None:
         tree, trunk = question.tree, question.tree.root()
+        per_round = len(sample.first) // len(TEMPERATURES)
 
         def draw() -> WeightedDraws:
-            drawn = draw_leaves(tree, trunk, TEMPERATURES, PER_ROUND, rng, meter)
+            drawn = draw_leaves(tree, trunk, TEMPERATURES, per_round, rng, meter)
             return _weighted(drawn, sample.canaries)
 
     while not meter.spent:

@@ -172,6 +172,14 @@ def priced(tree: SecretTree, secrets: list[str]) -> Question:
         raise CouldNotMeasure(
             f"Two ways of pricing a canary of {tree.form.name!r} differ by {worst:.3g} bits.",
             "The model's step-by-step probabilities are not those of the whole text, so ranks would be wrong.",
-            "Check the model for settings that change between calls, such as active dropout.",
+            _steadier(tree.model),
         )
     return Question(space=tree, secrets=secrets, costs=costs)
+
+
+def _steadier(model: LanguageModel) -> str:
+    """What to do about a model whose numbers change with the way of asking."""
+    dtype = str(getattr(model, "dtype", "float32")).removeprefix("torch.")
+    if dtype in ("bfloat16", "float16"):
+        return f"Use --dtype float32: products in {dtype} round too coarsely for exact ranks."
+    return "Check the model for settings that change between calls, such as active dropout."

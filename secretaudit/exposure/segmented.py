@@ -41,6 +41,7 @@ from secretaudit.tree.segmentations import SegmentationTree
 from secretaudit.tree.text_slab import TextVisit
 from secretaudit.tree.text_walk import TextWalk
 
+_NO_LIMIT = 2**62
 #: Histories that ``auto`` reads in search of exact ranks.
 EXACT_NODES = 200_000
 
@@ -76,7 +77,8 @@ def estimate_segmented(
     """
     one_of("method", method, tuple(METHODS))
     tree = SegmentationTree(form, model, kind=segmentation, memory=memory)
-    priced = lattice_costs(tree, secrets)
+    in_time = work.meter.part(_NO_LIMIT) if work.meter.budget.seconds is not None else None
+    priced = lattice_costs(tree, secrets, meter=in_time, ends=in_time is not None)
     _check_steps(tree, secrets, priced.canonical)
     question = Question(space=tree, secrets=secrets, costs=priced.costs)
     return priced.costs, METHODS[method](_Asked(tree, question), work), _notes(tree, priced)

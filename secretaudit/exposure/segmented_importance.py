@@ -66,8 +66,16 @@ class _Drawing:
         self._tree, self._meter, self._rng = tree, meter, rng
         self._number = {secret: number for number, secret in enumerate(secrets)}
         before = meter.nodes
-        priced = lattice_costs(tree, secrets, temperatures=TEMPERATURES, meter=meter)
-        self._per_round = _per_round(meter, (meter.nodes - before) / len(secrets))
+        started = meter.seconds
+        priced = lattice_costs(
+            tree,
+            secrets,
+            temperatures=TEMPERATURES,
+            meter=meter,
+            ends=meter.budget.seconds is not None,
+        )
+        rate = (meter.nodes - before) / max(1e-3, meter.seconds - started)
+        self._per_round = _per_round(meter, (meter.nodes - before) / len(secrets), rate)
         self.canaries = Paths(
             cost=priced.costs,
             log2_q=self._mixture(priced),
@@ -114,12 +122,14 @@ class _Drawing:
         return mixed
 
 
-def _per_round(meter: Meter, histories: float) -> int:
+def _per_round(meter: Meter, histories: float, rate: float) -> int:
     """Draws of each proposal in one round: such that a round takes about a quarter of the budget, should it be short.
 
-    ``histories`` is how many were read to price one secret.
+    ``histories`` is how many were read to price one secret, ``rate`` how many were read per second.
     """
-    if meter.budget.nodes is None:
+    budget = meter.budget
+    if budget.nodes is None and budget.seconds is None:
         return PER_ROUND
-    affordable = meter.budget.nodes / (4.0 * max(1.0, histories) * (1 + len(TEMPERATURES)))
+    nodes = budget.nodes if budget.nodes is not None else rate * (budget.seconds or 0.0)
+    affordable = nodes / (4.0 * max(1.0, histories) * (1 + len(TEMPERATURES)))
     return int(np.clip(affordable, min(LEAST_PER_ROUND, PER_ROUND), PER_ROUND))

@@ -255,7 +255,24 @@ def tokenizer_directory(directory: Path, options: ModelOptions) -> Path:
             "The path does not exist or is a file.",
             "Give the directory that holds tokenizer.json.",
         )
+    _check_not_another(directory, named)
     return named
+
+
+def _check_not_another(directory: Path, named: Path) -> None:
+    """Refuse a tokenizer that splits texts otherwise than the model's own, where the model has one that can be used."""
+    try:
+        own = load_tokenizer(directory).backend_tokenizer.to_str()
+    except ModelError:
+        return
+    other = load_tokenizer(named).backend_tokenizer.to_str()
+    for text in PROBES:
+        if _ids(Tokenizer.from_str(own), text) != _ids(Tokenizer.from_str(other), text):
+            raise UsageError(
+                f"The model in {directory} has a tokenizer of its own.",
+                f"The one in {named} splits texts differently, so its tokens are not those that the model was trained on.",
+                "Leave --tokenizer out.",
+            )
 
 
 def needs_own_code(where: Path | str) -> ModelError:

@@ -55,6 +55,7 @@ def lattice_costs(
     *,
     temperatures: tuple[float, ...] = (),
     meter: Meter | None = None,
+    ends: bool = False,
     negligible: float = NEGLIGIBLE,
 ) -> LatticeCosts:
     """Price secrets over all their segmentations.
@@ -63,7 +64,8 @@ def lattice_costs(
         tree: The tree; its kind says what a secret costs.
         secrets: Secrets of its format, repeated ones are priced once.
         temperatures: Proposals whose probability of drawing each secret is wanted as well; finite.
-        meter: Also spent for each history read; what it holds does not end the pricing.
+        meter: Also spent for each history read.
+        ends: Whether the pricing ends when the meter is spent.
         negligible: Share of a marginal that may be left out.
 
     Raises:
@@ -71,7 +73,8 @@ def lattice_costs(
     """
     chosen = chosen_lattice(tree, secrets)
     canonical = tree.score(list(secrets))
-    own = Budget(nodes=HISTORIES_PER_SECRET * len(set(secrets))).meter()
+    most = HISTORIES_PER_SECRET * len(set(secrets))
+    own = meter.part(most) if meter is not None and ends else Budget(nodes=most).meter()
     walk = TextWalk(
         tree,
         chosen.lattice,
@@ -88,9 +91,11 @@ def lattice_costs(
         state = chosen.lattice.reach(visit.text)
         costs[state], best[state], log2_q[state] = visit.leaf_costs, visit.best, visit.log2_q
         met += len(state) + visit.dearer
-    if meter is not None:
+    if meter is not None and not ends:
         meter.spend(own.nodes)
     if met < len(set(secrets)):
+        if own.nodes < most:
+            raise _budget_ran_out(tree, len(set(secrets)))
         raise _too_many(tree, _segmentations(chosen))
     _check_agreement(tree, canonical, costs[chosen.ends])
     return LatticeCosts(
@@ -141,6 +146,14 @@ def _check_agreement(tree: SegmentationTree, canonical: Floats, costs: Floats) -
             "Its cheapest segmentation, read step by step, is dearer than one of them, scored as a whole.",
             "Check the model for settings that change between calls, such as active dropout.",
         )
+
+
+def _budget_ran_out(tree: SegmentationTree, secrets: int) -> CouldNotMeasure:
+    return CouldNotMeasure(
+        f"The budget ran out before the canaries of {tree.form.name!r} were priced.",
+        f"All segmentations of {secrets} texts were to be read first.",
+        "Give more with --budget, or use --segmentation canonical.",
+    )
 
 
 def _too_many(tree: SegmentationTree, segmentations: Floats) -> CouldNotMeasure:

@@ -72,3 +72,10 @@ def test_what_cannot_be_searched_is_refused(pattern: str, message: str) -> None:
     """No digits, no end, no pattern."""
     with pytest.raises(FormatError, match=message):
         searched_format("x ", pattern, luhn=True)
+
+
+@pytest.mark.parametrize("pattern", [r"\d{5000}", r"(\d{50}){50}x"])
+def test_patterns_that_would_take_minutes_are_refused_at_once(pattern: str) -> None:
+    """What can be told from the counts alone is told before anything is built."""
+    with pytest.raises(FormatError, match="too long"):
+        searched_format("x ", pattern)

@@ -236,6 +236,15 @@ def test_two_ways_of_pricing_that_disagree_are_no_measurement() -> None:
     assert refused.value.exit_code == 3
 
 
+def test_a_coarse_number_format_is_named_as_the_reason() -> None:
+    """Rounding of half precision is no active dropout."""
+    model = OffBy(CharacterView(ALPHABET))
+    model.dtype = "bfloat16"  # type: ignore[attr-defined]
+    with pytest.raises(CouldNotMeasure) as refused:
+        expose(model, canaries=ledger())
+    assert "--dtype float32" in refused.value.way_out
+
+
 def test_rounding_noise_between_the_two_ways_is_accepted() -> None:
     """A ten-thousandth of a bit is what float32 does, and moves no exact rank."""
     model = OffBy(CharacterView(ALPHABET), seed=3)

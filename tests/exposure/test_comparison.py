@@ -81,3 +81,9 @@ def test_an_unknown_baseline_or_segmentation_is_refused(ledger: secretaudit.Ledg
         secretaudit.expose(model, canaries=ledger, baseline="bigram")
     with pytest.raises(UsageError, match="segmentation"):
         secretaudit.expose(model, canaries=ledger, segmentation="all")
+
+
+def test_a_corpus_without_a_baseline_is_refused(ledger: secretaudit.Ledger, tmp_path: Path) -> None:
+    """It would change nothing, and whoever gave it believes that it does."""
+    with pytest.raises(UsageError, match="corpus was given and no baseline"):
+        secretaudit.expose(HistoryModel(CharacterView(ALPHABET)), canaries=ledger, corpus=tmp_path)

@@ -79,7 +79,7 @@ def test_exact_ranks_are_those_of_listing_everything(
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_canary_that_is_memorized_in_another_segmentation_ranks_first(kind: str) -> None:
     """Its canonical sequence is dear and one of the others is known by heart; 3^12 secrets, few histories read."""
-    form = parse_format("x {regex:[123]{12}}y")
+    form = parse_format("x {regex:[123]{7}}y")
     model = ambiguous_model(PAIRS, sharpness=1.0)
     view = model.tokenizer
     secret = "123123321123"
@@ -194,3 +194,13 @@ def test_a_model_that_says_something_else_of_whole_texts_is_refused(factor: floa
     model.score = lambda s, given=1: score(s, given) * factor  # type: ignore[method-assign]
     with pytest.raises(CouldNotMeasure, match="Two ways of pricing"):
         asked(parse_format("x {regex:[123]{3}}y"), model, ["123", "333"], "marginal", "exact")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("method", ["auto", "importance"])
+def test_a_budget_in_seconds_ends_the_pricing_of_canaries(kind: str, method: str) -> None:
+    """Long texts have many segmentations: when the time is over before they are read, nothing is called measured."""
+    form = parse_format("x {regex:[123]{7}}y")
+    model = ambiguous_model()
+    with pytest.raises(CouldNotMeasure, match="budget ran out before the canaries"):
+        asked(form, model, ["1231231"], kind, method, Budget(seconds=1e-9))

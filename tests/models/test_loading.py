@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -208,3 +209,14 @@ def edit_config(directory: Path, **fields: object) -> None:
     """Change fields of the configuration on disk."""
     file = directory / "config.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), **fields}))
+
+
+@pytest.mark.data
+def test_another_tokenizer_than_the_models_own_is_refused() -> None:
+    """Its tokens would be priced as if they were those of the training."""
+    models = Path(os.environ["SECRETAUDIT_DATA"]) / "models"
+    other = ModelOptions(tokenizer=str(models / "stories260K"))
+    with pytest.raises(UsageError, match="tokenizer of its own"):
+        load_model(models / "tiny-gpt2", other)
+    same = ModelOptions(tokenizer=str(models / "tiny-gpt2"))
+    assert load_model(models / "tiny-gpt2", same).vocabulary_size == 1500
