@@ -25,7 +25,7 @@ from secretaudit.exposure.comparison import compared
 from secretaudit.exposure.estimate import INCONCLUSIVE
 from secretaudit.exposure.estimators import estimator
 from secretaudit.exposure.importance import PRECISION_BITS
-from secretaudit.exposure.measurement import SEGMENTATIONS, Settings, measure
+from secretaudit.exposure.measurement import SEGMENTATIONS, Measured, Settings, measure
 from secretaudit.models.model_options import ModelOptions
 from secretaudit.progress import Progress, SilentProgress
 from secretaudit.records import Record, environment, mask
@@ -132,18 +132,29 @@ def expose(
             "reveal": reveal,
             **asdict(how),
         },
-        found={
-            "model": audited.name,
-            "models": {role: m.described() for role, m in {"audited": audited, **others}.items()},
-            "ledger_identity": ledger.identity,
-            "copies_known": audited.copies_seen is not None,
-            "tolerance_bits": TOLERANCE_BITS,
-            "formats": measured.formats,
-            "controls": _controls(rows),
-            "canaries": rows,
-        },
+        found=_found(audited, others, ledger, measured, rows),
         environment=environment(seed=seed, started=started, device=how.device),
     )
+
+
+def _found(
+    audited: Audited,
+    others: dict[str, Audited],
+    ledger: Ledger,
+    measured: Measured,
+    rows: list[dict[str, Any]],
+) -> dict[str, Any]:
+    """The ``found`` part of the record."""
+    return {
+        "model": audited.name,
+        "models": {role: m.described() for role, m in {"audited": audited, **others}.items()},
+        "ledger_identity": ledger.identity,
+        "copies_known": audited.copies_seen is not None,
+        "tolerance_bits": TOLERANCE_BITS,
+        "formats": measured.formats,
+        "controls": _controls(rows),
+        "canaries": rows,
+    }
 
 
 def _others(
