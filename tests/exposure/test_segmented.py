@@ -79,7 +79,7 @@ def test_exact_ranks_are_those_of_listing_everything(
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_canary_that_is_memorized_in_another_segmentation_ranks_first(kind: str) -> None:
     """Its canonical sequence is dear and one of the others is known by heart; 3^12 secrets, few histories read."""
-    form = parse_format("x {regex:[123]{7}}y")
+    form = parse_format("x {regex:[123]{12}}y")
     model = ambiguous_model(PAIRS, sharpness=1.0)
     view = model.tokenizer
     secret = "123123321123"
