@@ -284,6 +284,17 @@ def needs_own_code(where: Path | str) -> ModelError:
     )
 
 
+def check_choices(options: ModelOptions) -> None:
+    """Refuse a word for ``bos`` or ``close`` that is not known."""
+    for name, value in (("bos", options.bos), ("close", options.close)):
+        if value not in ("auto", "on", "off"):
+            raise UsageError(
+                f"There is no choice {value!r} for {name}.",
+                "Known choices are auto, on and off.",
+                "Choose one of them.",
+            )
+
+
 def dtype_of(options: ModelOptions) -> torch.dtype:
     """The number format that was asked for.
 

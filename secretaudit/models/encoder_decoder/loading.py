@@ -25,6 +25,7 @@ from secretaudit.models.encoder_decoder.language_model import (
 from secretaudit.models.encoder_decoder.network import EncoderDecoderNetwork
 from secretaudit.models.language_model import Framing, TokenView
 from secretaudit.models.model_directory import (
+    check_choices,
     check_finite_weights,
     check_weights,
     dtype_of,
@@ -95,13 +96,7 @@ def _check_options(directory: Path, options: ModelOptions) -> None:
             "Its source text takes the place of the user's message.",
             "Leave --chat out, and give --source.",
         )
-    for name, value in (("bos", options.bos), ("close", options.close)):
-        if value not in ("auto", "on", "off"):
-            raise UsageError(
-                f"There is no choice {value!r} for {name}.",
-                "Known choices are auto, on and off.",
-                "Choose one of them.",
-            )
+    check_choices(options)
     if options.bos == "off":
         raise UsageError(
             "--bos off means nothing to an encoder–decoder model.",

@@ -12,6 +12,7 @@ from secretaudit.errors import ModelError, UsageError
 from secretaudit.models.language_model import Framing
 from secretaudit.models.model_directory import (
     WEIGHTS,
+    check_choices,
     check_finite_weights,
     check_weights,
     load_tokenizer,
@@ -72,13 +73,7 @@ def _check_options(options: ModelOptions) -> None:
             "It was trained on texts and not on conversations.",
             "Leave --chat out.",
         )
-    for name, value in (("bos", options.bos), ("close", options.close)):
-        if value not in ("auto", "on", "off"):
-            raise UsageError(
-                f"There is no choice {value!r} for {name}.",
-                "Known choices are auto, on and off.",
-                "Choose one of them.",
-            )
+    check_choices(options)
 
 
 def _make_config(path: Path, fields: dict[str, Any]) -> RecurrentConfig:
