@@ -1,9 +1,9 @@
 """A training stopped between two steps, in one file.
 
-``checkpoint/checkpoint.safetensors`` holds the weights, the optimizer's moments, the carried recurrent state, the state of
-torch's random generator, the best weights so far, and (as JSON in the header) the position and the losses. It is written
-beside its place, flushed and renamed, so a kill at any moment leaves the previous one or the new one, whole. Reading it
-runs no code.
+``checkpoint/checkpoint.safetensors`` holds the weights that are trained, the optimizer's moments, the best weights so far, which records were
+read, for each process its torch generator and what its update carries on (recurrent states, the privacy accountant), and, as JSON in the header,
+the position and the losses. It is written beside its place, flushed and renamed, so a kill at any moment leaves the previous one or the new one,
+whole. Reading it runs no code.
 
 Going on from it gives the same weights, bit for bit, as never having stopped.
 """
@@ -15,6 +15,7 @@ import json
 import math
 import os
 import secrets
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,10 @@ from safetensors.torch import save
 
 from secretaudit.atomic import disk_errors
 from secretaudit.errors import CouldNotMeasure, TrainingError, UsageError
-from secretaudit.models.recurrent.network import RecurrentForCausalLM
 
 CHECKPOINT = Path("checkpoint") / "checkpoint.safetensors"
+#: Ways of having stopped from which a resumed training goes on.
+PAUSED = ("interrupted", "time")
 
 
 @dataclass(kw_only=True)
@@ -36,23 +38,51 @@ class Position:
 
     Attributes:
         step: Steps done.
-        epoch_nats: Cost of the tokens predicted so far in this epoch.
-        history: One entry per finished epoch: training and validation loss in bits per token.
+        nats: Cost of the tokens predicted since the last look at the losses.
+        nats_tokens: How many they are.
+        history: One entry per look: step, epoch, training and validation loss in bits per token.
+        watched: What a watcher saw, in order.
         best_bits: Lowest validation loss so far, ``None`` before the first.
-        stale: Epochs since ``best_bits`` fell.
+        best_step: Steps done when it was reached.
+        stale: Looks since ``best_bits`` fell.
         tokens: Tokens predicted so far.
         seconds: Time spent training so far, over all resumptions.
+        watching_seconds: Time spent watching, not counted in ``seconds``.
         stopped: Why training ended, "" while it has not.
     """
 
     step: int = 0
-    epoch_nats: float = 0.0
+    nats: float = 0.0
+    nats_tokens: int = 0
     history: list[dict[str, float | None]] = field(default_factory=list)
+    watched: list[dict[str, Any]] = field(default_factory=list)
     best_bits: float | None = None
+    best_step: int | None = None
     stale: int = 0
     tokens: int = 0
     seconds: float = 0.0
+    watching_seconds: float = 0.0
     stopped: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ProcessState:
+    """What a checkpoint holds of one process.
+
+    Attributes:
+        tensors: On the CPU, by name: "update.…" of its update, "random.…" of torch's generators.
+    """
+
+    tensors: dict[str, torch.Tensor]
+
+    @classmethod
+    def take(cls, update: Mapping[str, torch.Tensor], device: torch.device) -> ProcessState:
+        """The state of this process now."""
+        tensors = {f"update.{name}": t.detach().cpu() for name, t in update.items()}
+        tensors["random.cpu"] = torch.get_rng_state()
+        if device.type == "cuda":
+            tensors["random.cuda"] = torch.cuda.get_rng_state(device)
+        return cls(tensors=tensors)
 
 
 def save_checkpoint(
@@ -60,10 +90,11 @@ def save_checkpoint(
     *,
     asked: dict[str, Any],
     position: Position,
-    model: RecurrentForCausalLM,
+    trained: Mapping[str, torch.Tensor],
     optimizer: torch.optim.Optimizer,
-    state: tuple[torch.Tensor, ...] | None,
-    best: dict[str, torch.Tensor] | None,
+    processes: list[ProcessState],
+    read: torch.Tensor,
+    best: Mapping[str, torch.Tensor] | None,
 ) -> None:
     """Write everything that going on needs.
 
@@ -71,32 +102,32 @@ def save_checkpoint(
         path: The file; its directory is made.
         asked: What the training was asked, compared on resumption.
         position: Where it stands.
-        model: Its weights.
+        trained: The weights that are trained, by name.
         optimizer: Its moments.
-        state: The recurrent state at the end of the last window.
+        processes: Of each process, in order of rank.
+        read: bool, shape (n,): which records were read.
         best: The best weights so far, when they are kept.
 
     Raises:
         TrainingError: The weights are not finite, or the disk is full; the previous file is kept.
     """
-    weights = {name: tensor.detach() for name, tensor in model.named_parameters()}
-    check_finite(weights, position.step)
-    tensors = {f"model.{name}": tensor for name, tensor in weights.items()}
+    check_finite(trained, position.step)
+    tensors = {f"model.{name}": tensor for name, tensor in trained.items()}
     for index, values in optimizer.state_dict()["state"].items():
         for name, value in values.items():
             if value is not None:
                 tensors[f"optimizer.{index}.{name}"] = torch.as_tensor(value)
-    tensors |= {f"state.{i}": tensor for i, tensor in enumerate(state or ())}
+    for rank, process in enumerate(processes):
+        tensors |= {f"rank{rank}.{name}": tensor for name, tensor in process.tensors.items()}
     tensors |= {f"best.{name}": tensor for name, tensor in (best or {}).items()}
-    tensors["random.cpu"] = torch.get_rng_state()
-    if model.head.weight.is_cuda:
-        tensors["random.cuda"] = torch.cuda.get_rng_state(model.head.weight.device)
+    tensors["read"] = read
     header = {"asked": json.dumps(asked), "position": json.dumps(asdict(position))}
-    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    _write_bytes(path, save(contiguous, metadata=header))
+    # a copy of each: a tied weight or a view would share memory, which the format refuses
+    whole = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
+    _write_bytes(path, save(whole, metadata=header))
 
 
-def check_finite(weights: dict[str, torch.Tensor], step: int) -> None:
+def check_finite(weights: Mapping[str, torch.Tensor], step: int) -> None:
     """Refuse to keep weights that are NaN or infinite."""
     if not all(bool(torch.isfinite(tensor).all()) for tensor in weights.values()):
         raise diverged(step)
@@ -131,13 +162,17 @@ class Checkpoint:
         return {k[len(prefix) :]: v for k, v in self.tensors.items() if k.startswith(prefix)}
 
     def restore(
-        self, model: RecurrentForCausalLM, optimizer: torch.optim.Optimizer
-    ) -> tuple[tuple[torch.Tensor, ...] | None, dict[str, torch.Tensor] | None]:
-        """Bring model, optimizer and torch's generator back; the recurrent state and the best weights are returned."""
-        device = model.head.weight.device
+        self,
+        trained: Mapping[str, torch.Tensor],
+        optimizer: torch.optim.Optimizer,
+        *,
+        rank: int,
+        device: torch.device,
+    ) -> dict[str, torch.Tensor]:
+        """Bring weights, optimizer and torch's generators back; what the update of this process carries on is returned."""
         saved = self.part("model")
         with torch.no_grad():
-            for name, parameter in model.named_parameters():
+            for name, parameter in trained.items():
                 parameter.copy_(saved[name])
         values: dict[int, dict[str, torch.Tensor]] = {}
         for key, tensor in self.part("optimizer").items():
@@ -145,12 +180,11 @@ class Checkpoint:
             values.setdefault(int(index), {})[name] = tensor
         groups = optimizer.state_dict()["param_groups"]
         optimizer.load_state_dict({"state": values, "param_groups": groups})
-        torch.set_rng_state(self.tensors["random.cpu"])
-        if "random.cuda" in self.tensors:
-            torch.cuda.set_rng_state(self.tensors["random.cuda"], device)
-        state = tuple(tensor.to(device) for _, tensor in sorted(self.part("state").items()))
-        best = {name: tensor.to(device) for name, tensor in self.part("best").items()}
-        return state or None, best or None
+        random = self.part(f"rank{rank}.random")
+        torch.set_rng_state(random["cpu"])
+        if "cuda" in random and device.type == "cuda":
+            torch.cuda.set_rng_state(random["cuda"], device)
+        return self.part(f"rank{rank}.update")
 
 
 def load_checkpoint(path: Path) -> Checkpoint:

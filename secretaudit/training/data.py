@@ -1,6 +1,6 @@
-"""What a training reads: the corpus as tokens, its canaries, and the tokenizer made from it.
+"""What a training reads: a corpus as token ids, its canaries, and the tokenizer.
 
-The corpus is streamed twice, once to make the tokenizer and once to encode it. A character tokenizer also gets the
+The corpus is streamed twice: once to make the tokenizer (unless one is given) and once to encode it. A character tokenizer also gets the
 whole alphabet of the ledger's formats, so that every secret of the secret space can be encoded, not only those that
 stand in the corpus. Canaries are encoded before the corpus is: a word that the tokenizer lacks is refused at once.
 """
@@ -18,32 +18,24 @@ from secretaudit.corpus.reading import read_records
 from secretaudit.errors import LedgerError, UsageError
 from secretaudit.models.tokens.building import build_tokenizer
 from secretaudit.models.tokens.view import FastTokenizerView
+from secretaudit.training.encoded import Split, split_records
 from secretaudit.training.settings import TrainingSettings
-from secretaudit.training.stream import Split, split_records
 
 #: Which stream of randomness the seed of a training gives to the validation split.
-_SPLIT = 1
+SPLIT_STREAM = 1
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class TrainingData:
-    """A corpus, ready to train on.
+class TrainingCorpus:
+    """A corpus and its canaries.
 
     Attributes:
         source: Where it lies.
         ledger: Its canaries, if it has any.
-        tokenizer: Made from it.
-        separator: Id of the token between records.
-        canary_ids: Token ids of each canary's text, by the canary's id.
-        split: Its tokens.
     """
 
     source: CanariedCorpus
     ledger: Ledger | None
-    tokenizer: PreTrainedTokenizerFast
-    separator: int
-    canary_ids: dict[str, list[int]]
-    split: Split
 
     @property
     def ledger_entry(self) -> dict[str, str] | None:
@@ -59,55 +51,29 @@ class TrainingData:
         return {"path": str(place.resolve()), "text_column": self.source.text_column}
 
 
-def read_training_data(source: CanariedCorpus, settings: TrainingSettings) -> TrainingData:
-    """Make the tokenizer, encode the canaries, then the corpus.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TrainingData:
+    """A corpus as tokens.
+
+    Attributes:
+        corpus: Where it came from.
+        canary_ids: Token ids of each canary's text, by the canary's id.
+        split: Its records.
+    """
+
+    corpus: TrainingCorpus
+    canary_ids: dict[str, list[int]]
+    split: Split
+
+
+def open_corpus(source: CanariedCorpus) -> TrainingCorpus:
+    """The corpus with its ledger, held against the identity that the corpus remembers.
 
     Raises:
-        UsageError: The settings need validation records and none was kept.
-        CorpusError: The corpus is missing, empty or damaged.
         LedgerError: The ledger is damaged or not the one of this corpus.
-        ModelError: A canary has a word that the tokenizer lacks.
     """
-    ledger = _ledger(source)
-    canaries = ledger.canaries if ledger else ()
-    tokenizer = build_tokenizer(
-        settings.tokenizer,
-        read_records(source.corpus, text_column=source.text_column),
-        vocabulary_size=settings.vocabulary_size,
-        minimum_frequency=settings.minimum_frequency,
-        required_characters=_alphabet(ledger) if ledger else "",
-    )
-    view = FastTokenizerView(tokenizer)
-    encoded = view.encode([canary.text for canary in canaries])
-    split = split_records(
-        read_records(source.corpus, text_column=source.text_column),
-        view.encode_corpus,
-        view.separator,
-        lanes=settings.batch_size,
-        validation=settings.validation,
-        never_validated={canary.text for canary in canaries},
-        rng=np.random.default_rng([settings.seed, _SPLIT]),
-    )
-    if split.validation is None and (settings.keep == "best" or settings.patience is not None):
-        raise UsageError(
-            "No record was kept for validation.",
-            f"The corpus has {split.records[0]} records, too few for a share of {settings.validation}.",
-            "Raise the validation share, or keep the last model and do not stop early.",
-        )
-    return TrainingData(
-        source=source,
-        ledger=ledger,
-        tokenizer=tokenizer,
-        separator=view.separator,
-        canary_ids={c.id: ids for c, ids in zip(canaries, encoded, strict=True)},
-        split=split,
-    )
-
-
-def _ledger(source: CanariedCorpus) -> Ledger | None:
-    """The ledger of a canaried corpus, held against the identity that the corpus remembers."""
     if source.ledger is None:
-        return None
+        return TrainingCorpus(source=source, ledger=None)
     ledger = Ledger.read(source.ledger)
     if source.ledger_identity not in (None, ledger.identity):
         raise LedgerError(
@@ -115,7 +81,62 @@ def _ledger(source: CanariedCorpus) -> Ledger | None:
             "Its canaries are others than those that were inserted.",
             "Put the ledger of that insertion back, or insert again.",
         )
-    return ledger
+    return TrainingCorpus(source=source, ledger=ledger)
+
+
+def make_tokenizer(corpus: TrainingCorpus, settings: TrainingSettings) -> PreTrainedTokenizerFast:
+    """A tokenizer made from the corpus.
+
+    Raises:
+        UsageError: An option that the kind has no use for or cannot satisfy.
+        CorpusError: The corpus is missing, empty or damaged.
+    """
+    source = corpus.source
+    return build_tokenizer(
+        settings.tokenizer,
+        read_records(source.corpus, text_column=source.text_column),
+        vocabulary_size=settings.vocabulary_size,
+        minimum_frequency=settings.minimum_frequency,
+        required_characters=_alphabet(corpus.ledger) if corpus.ledger else "",
+    )
+
+
+def encode_corpus(
+    corpus: TrainingCorpus, view: FastTokenizerView, settings: TrainingSettings
+) -> TrainingData:
+    """Encode the canaries, then the corpus.
+
+    Raises:
+        UsageError: The settings need validation records and none was kept.
+        CorpusError: The corpus is missing, empty or damaged.
+        ModelError: A canary has a word that the tokenizer lacks.
+    """
+    canaries = corpus.ledger.canaries if corpus.ledger else ()
+    encoded = view.encode([canary.text for canary in canaries])
+    split = split_records(
+        read_records(corpus.source.corpus, text_column=corpus.source.text_column),
+        view.encode_corpus,
+        validation=settings.validation,
+        never_validated={canary.text for canary in canaries},
+        deduplicate=settings.deduplicate,
+        rng=np.random.default_rng([settings.seed, SPLIT_STREAM]),
+    )
+    check_validation(split, settings)
+    return TrainingData(
+        corpus=corpus,
+        canary_ids={c.id: ids for c, ids in zip(canaries, encoded, strict=True)},
+        split=split,
+    )
+
+
+def check_validation(split: Split, settings: TrainingSettings) -> None:
+    """Refuse to judge by records that there are not."""
+    if split.validation is None and (settings.keep == "best" or settings.patience is not None):
+        raise UsageError(
+            "No record was kept for validation.",
+            f"The corpus has {len(split.training)} records, too few for a share of {settings.validation}.",
+            "Raise the validation share, or keep the last model and do not stop early.",
+        )
 
 
 def _alphabet(ledger: Ledger) -> str:

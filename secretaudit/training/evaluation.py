@@ -5,25 +5,29 @@ from __future__ import annotations
 import math
 
 import torch
-from torch.nn import functional
 
-from secretaudit.models.recurrent.network import IGNORED, RecurrentForCausalLM
-from secretaudit.training.stream import Windows
+from secretaudit.training.batch import Batches
+from secretaudit.training.processes import Processes
+from secretaudit.training.update import Forward, token_nats
 
 
 @torch.no_grad()
-def bits_per_token(model: RecurrentForCausalLM, windows: Windows) -> float:
-    """Mean cost of the tokens in the windows, read once with the state carried along; lower is better."""
+def bits_per_token(forward: Forward, batches: Batches, processes: Processes) -> float:
+    """Mean cost of the predicted tokens, read once in order; lower is better.
+
+    Args:
+        forward: The model; a lane's state is carried along, apart from that of the training.
+        batches: Of the validation records.
+        processes: Each reads its share.
+    """
+    model = forward.model
     training = model.training
     model.eval()
-    state = None
-    nats = torch.zeros((), dtype=torch.float64, device=model.head.weight.device)
-    for index in range(windows.count):
-        inputs, targets = windows[index]
-        output = model(inputs, past_key_values=state)
-        state = output.past_key_values
-        nats += functional.cross_entropy(
-            output.logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum"
-        )
+    reading = Forward(model, forward.precision)
+    nats, tokens = 0.0, 0
+    for step in range(batches.steps_per_epoch):
+        for batch in batches[step]:
+            nats += float(token_nats(reading(batch), batch.targets).double().sum())
+            tokens += batch.tokens
     model.train(training)
-    return float(nats) / (sum(windows.predicted) * math.log(2.0))
+    return processes.sum(nats) / max(processes.sum(tokens), 1) / math.log(2.0)

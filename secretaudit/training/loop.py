@@ -1,41 +1,45 @@
-"""The training loop: truncated backpropagation through time.
+"""The training loop, the same for every family of models.
 
-Each step reads one window of S tokens from every lane, starting from the recurrent state that the previous window ended
-with; the gradient stops at the window's edge, the state does not. At the start of an epoch the state is zero. The loss
-is the mean over the window's tokens in nats; what is reported is bits per token.
+    for each step:  set the learning rate → read the step's batches → update the weights → look at what is due → checkpoint
 
-An epoch ends with the validation loss and a checkpoint; another checkpoint is written whenever ``checkpoint_seconds``
-have passed. Losses are read from the device only when something is shown or written, never at each step.
+A step's batches and its learning rate are functions of its number, so that where a training stands is a number and a few tensors. What is due:
+the validation loss (each epoch, or every n steps), whatever a watcher wants to see, progress, and a checkpoint (at each look at the
+validation loss, and whenever ``checkpoint_seconds`` have passed). Losses are nats inside and bits per token outside; they are read from the device
+only when something is shown or written, never at each step.
 """
 
 from __future__ import annotations
 
 import math
-import signal
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
+import numpy as np
 import torch
-from torch.nn import functional
+from numpy.typing import NDArray
 
-from secretaudit.models.recurrent.network import IGNORED, RecurrentForCausalLM
 from secretaudit.progress import Progress
 from secretaudit.training.checkpoint import (
+    PAUSED,
     Checkpoint,
     Position,
+    ProcessState,
     diverged,
     is_better,
     save_checkpoint,
 )
 from secretaudit.training.evaluation import bits_per_token
+from secretaudit.training.interruption import interruption
+from secretaudit.training.layout import Laid
+from secretaudit.training.memory import memory_errors
+from secretaudit.training.processes import Processes
+from secretaudit.training.schedule import learning_rate
 from secretaudit.training.settings import TrainingSettings
-from secretaudit.training.stream import Windows
+from secretaudit.training.subject import Subject
+from secretaudit.training.update import Forward, Update
+from secretaudit.training.watching import Moment, Watcher
 
 #: A model that knows nothing costs log2 V bits a token; an epoch that costs so many times more has diverged.
 DIVERGED = 3.0
@@ -43,20 +47,17 @@ DIVERGED = 3.0
 REPORT_SECONDS = 0.25
 
 
-def make_optimizer(
-    settings: TrainingSettings, model: RecurrentForCausalLM
-) -> torch.optim.Optimizer:
-    """The optimizer that the settings name."""
-    parameters = list(model.parameters())
-    match settings.optimizer:
-        case "adam":
-            return torch.optim.Adam(parameters, lr=settings.rate, fused=True)
-        case "sgd":
-            return torch.optim.SGD(parameters, lr=settings.rate, fused=True)
-        case "rmsprop":
-            return torch.optim.RMSprop(parameters, lr=settings.rate)
-        case other:
-            raise ValueError(f"optimizer must be adam, sgd or rmsprop, got {other!r}")
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """What changes no number: how often to save, and how long to train at most.
+
+    Attributes:
+        checkpoint_seconds: Longest time between two checkpoints.
+        max_seconds: Longest time that this run may train; ``None``: as long as it takes.
+    """
+
+    checkpoint_seconds: float = 60.0
+    max_seconds: float | None = None
 
 
 @dataclass(kw_only=True, eq=False)
@@ -64,115 +65,214 @@ class Training:
     """A training under way.
 
     Attributes:
-        settings: What was asked.
+        settings: What was asked, with the layout filled in.
         asked: The same and more, as compared on resumption.
-        model: Trained in place.
-        training: Windows to train on.
-        validation: Windows to judge by, or ``None``.
+        subject: Trained in place.
+        forward: Reads its model.
+        update: Changes its weights.
+        laid: The corpus in its layout.
+        processes: Who trains.
         checkpoint: File of the checkpoint.
-        checkpoint_seconds: Longest time between two of them.
+        pace: How often to save, and how long to train.
         progress: Told how far the training is.
+        watcher: Looks at the model while it trains, or ``None``.
+        read: bool, shape (n,): which training records were read.
     """
 
     settings: TrainingSettings
     asked: dict[str, Any]
-    model: RecurrentForCausalLM
-    training: Windows
-    validation: Windows | None
+    subject: Subject
+    forward: Forward
+    update: Update
+    laid: Laid
+    processes: Processes
     checkpoint: Path
-    checkpoint_seconds: float
+    pace: Pace
     progress: Progress
+    watcher: Watcher | None
+    read: NDArray[np.bool_]
     position: Position = field(default_factory=Position)
     best: dict[str, torch.Tensor] | None = None
 
     def __post_init__(self) -> None:
-        self.optimizer = make_optimizer(self.settings, self.model)
-        self.state: tuple[torch.Tensor, ...] | None = None
-        self._nats = torch.zeros((), dtype=torch.float64, device=self.model.head.weight.device)
-        self._shown = self._saved = self._clock = time.monotonic()
-        self._shown_tokens = 0
-        self._shown_bits = 0.0
+        self.device = next(iter(self.subject.trained.values())).device
+        self._nats = torch.zeros((), dtype=torch.float64, device=self.device)
+        self._saved = self._clock = self._started = time.monotonic()
+        self._display = _Display(self.progress, self._clock)
+        self._figures: dict[str, object] = {}
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps of one pass."""
+        return self.laid.training.steps_per_epoch
 
     @property
     def total_steps(self) -> int:
         """Steps after which the training has finished."""
-        return self.settings.steps or self.settings.epochs * self.training.count
+        return self.settings.steps or self.settings.epochs * self.steps_per_epoch
+
+    @property
+    def epoch(self) -> float:
+        """Passes done."""
+        return self.position.step / self.steps_per_epoch
 
     def resume(self, checkpoint: Checkpoint) -> None:
         """Go on from where a checkpoint was written."""
         self.position = checkpoint.position
-        if self.position.stopped == "interrupted":
+        if self.position.stopped in PAUSED:
             self.position.stopped = ""
-        self.state, self.best = checkpoint.restore(self.model, self.optimizer)
-        self._nats.fill_(self.position.epoch_nats)
-        self._shown_bits = self._read_bits()
-        self._shown_tokens = self.position.tokens
+        carried = checkpoint.restore(
+            self.subject.trained,
+            self.update.optimizer,
+            rank=self.processes.rank,
+            device=self.device,
+        )
+        self.update.restore(carried)
+        best = checkpoint.part("best")
+        self.best = {name: tensor.to(self.device) for name, tensor in best.items()} or None
+        self.read[:] = checkpoint.tensors["read"].numpy()
+        self._nats.fill_(self.position.nats if self.processes.leads else 0.0)
 
     def run(self) -> None:
-        """Train to the end, or until Ctrl-C; ``position.stopped`` says which.
+        """Train to the end, or until Ctrl-C or the time is over; ``position.stopped`` says which.
 
         Raises:
-            TrainingError: The training diverged, or a checkpoint could not be written.
+            TrainingError: The training diverged, memory ran out, or a checkpoint could not be written.
         """
-        self.model.train()
-        self._shown = self._saved = self._clock = time.monotonic()
-        with _interruption() as interrupted:
+        self.subject.model.train()
+        self._saved = self._clock = self._started = time.monotonic()
+        self._display.start(self.position, self._clock)
+        with interruption() as interrupted, memory_errors(self.position):
             while not self.position.stopped:
                 self._step()
-                if self.position.step % self.training.count == 0:
-                    self._end_epoch()
-                if self.position.step >= self.total_steps:
+                at_look = self._is_due()
+                if at_look:
+                    self._look_at_losses()
+                if self.position.step >= self.total_steps and not self.position.stopped:
                     self.position.stopped = "finished"
-                elif interrupted.is_set() and not self.position.stopped:
-                    self.position.stopped = "interrupted"
-                self._report_and_save()
+                self._watch()
+                self._check_time(interrupted.is_set())
+                self._report_and_save(at_look)
 
     def _step(self) -> None:
-        """One window forwards and backwards."""
-        index = self.position.step % self.training.count
-        inputs, targets = self.training[index]
-        output = self.model(inputs, past_key_values=self.state if index else None)
-        loss = functional.cross_entropy(
-            output.logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED
+        """One update."""
+        settings, position = self.settings, self.position
+        rate = learning_rate(
+            position.step,
+            base=settings.rate,
+            schedule=settings.schedule,
+            warmup=settings.warmup_steps,
+            total=self.total_steps,
         )
-        self.optimizer.zero_grad()
-        loss.backward()
-        if self.settings.gradient_clip:
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.gradient_clip)
-        self.optimizer.step()
-        self.state = tuple(tensor.detach() for tensor in output.past_key_values)
-        self._nats += loss.detach().double() * self.training.predicted[index]
-        self.position.tokens += self.training.predicted[index]
-        self.position.step += 1
+        for group in self.update.optimizer.param_groups:
+            group["lr"] = rate
+        batches = self.laid.training[position.step]
+        self._nats += self.update.step(batches)
+        tokens = int(self.processes.sum(sum(batch.tokens for batch in batches)))
+        position.tokens += tokens
+        position.nats_tokens += tokens
+        self.read[self.laid.training.records(position.step)] = True
+        position.step += 1
 
-    def _end_epoch(self) -> None:
-        """Judge the model, remember it when it is the best, and start the next epoch's losses at zero."""
-        bits = self._read_bits() / sum(self.training.predicted)
-        if bits > DIVERGED * math.log2(self.model.config.vocab_size):
-            raise diverged(self.position.step)
-        judged = None if self.validation is None else bits_per_token(self.model, self.validation)
+    def _is_due(self) -> bool:
+        """Whether the losses are to be looked at after this step."""
+        every = self.settings.validate_every or self.steps_per_epoch
+        return self.position.step % every == 0
+
+    def _look_at_losses(self) -> None:
+        """Judge the model, remember it when it is the best, and start the losses at zero."""
         position = self.position
-        if judged is not None:
-            if is_better(judged, position.best_bits):
-                position.best_bits, position.stale = judged, 0
-                if self.settings.keep == "best":
-                    self.best = {k: v.detach().clone() for k, v in self.model.named_parameters()}
-            else:
-                position.stale += 1
-        position.history.append({"training": bits, "validation": judged})
-        if self.settings.patience is not None and position.stale >= self.settings.patience:
-            position.stopped = "early"
+        self._gather_nats()
+        bits = position.nats / math.log(2.0) / max(position.nats_tokens, 1)
+        if bits > DIVERGED * math.log2(self.subject.model.config.vocab_size):
+            raise diverged(position.step)
+        judged = None
+        if self.laid.validation is not None:
+            judged = bits_per_token(self.forward, self.laid.validation, self.processes)
+            self._judge(judged)
+        position.history.append(
+            {"step": position.step, "epoch": self.epoch, "training": bits, "validation": judged}
+        )
         self._nats.zero_()
-        self._shown_bits = 0.0
+        position.nats, position.nats_tokens = 0.0, 0
 
-    def _report_and_save(self) -> None:
+    def _judge(self, bits: float) -> None:
+        """Keep the best weights, and stop when they are too long ago."""
+        position, patience = self.position, self.settings.patience
+        if is_better(bits, position.best_bits):
+            position.best_bits, position.best_step, position.stale = bits, position.step, 0
+            if self.settings.keep == "best":
+                self.best = {k: v.detach().clone() for k, v in self.subject.trained.items()}
+        else:
+            position.stale += 1
+        if patience is not None and position.stale >= patience:
+            position.stopped = "early"
+
+    def _watch(self) -> None:
+        """Let the watcher look when it wants to; the leading process does so for all."""
+        if self.watcher is None:
+            return
+        moment = self._moment()
+        stop = ""
+        if self.processes.leads and self.watcher.wants(moment):
+            began = time.monotonic()
+            self.position.seconds += began - self._clock
+            stop = self._look(moment)
+            self._clock = time.monotonic()
+            self.position.watching_seconds += self._clock - began
+        stop = self.processes.gather(stop)[0]
+        if stop and self.position.stopped in ("", "finished"):
+            self.position.stopped = stop
+
+    def _look(self, moment: Moment) -> str:
+        """One look, which leaves model and generators as they were."""
+        if self.watcher is None:
+            return ""
+        model = self.subject.model
+        devices = [self.device] if self.device.type == "cuda" else []
+        model.eval()
+        with torch.no_grad(), torch.random.fork_rng(devices=devices):
+            sight = self.watcher.look(moment)
+        model.train()
+        self.position.watched.append({"step": moment.step, "epoch": moment.epoch, **sight.entry})
+        self._figures = sight.figures
+        return sight.stop
+
+    def _moment(self) -> Moment:
+        seconds = self.position.seconds + time.monotonic() - self._clock
+        return Moment(
+            step=self.position.step,
+            epoch=self.epoch,
+            ends_epoch=self.position.step % self.steps_per_epoch == 0,
+            ends_training=bool(self.position.stopped),
+            training_seconds=seconds,
+            watching_seconds=self.position.watching_seconds,
+        )
+
+    def _check_time(self, interrupted: bool) -> None:
+        """Stop when asked to, or when this run has trained long enough."""
+        most = self.pace.max_seconds
+        over = most is not None and time.monotonic() - self._started >= most
+        if self.processes.any(interrupted or over) and not self.position.stopped:
+            self.position.stopped = "interrupted" if self.processes.any(interrupted) else "time"
+
+    def _report_and_save(self, at_look: bool) -> None:
         """Show progress and write a checkpoint when it is time."""
         now = time.monotonic()
-        at_boundary = self.position.step % self.training.count == 0
         stopped = bool(self.position.stopped)
-        if stopped or at_boundary or now - self._shown >= REPORT_SECONDS:
-            self._report(now)
-        if stopped or at_boundary or now - self._saved >= self.checkpoint_seconds:
+        if self.processes.leads and (
+            stopped or at_look or now - self._display.shown >= REPORT_SECONDS
+        ):
+            self._read_nats()
+            self._display.show(
+                self.position,
+                float(self._nats) * self.processes.count,  # the others' are about as many
+                self.total_steps,
+                self.laid.training,
+                self._figures,
+            )
+        due = now - self._saved >= self.pace.checkpoint_seconds
+        if stopped or at_look or self.processes.any(due):
             self.save()
 
     def save(self) -> None:
@@ -181,67 +281,68 @@ class Training:
         Raises:
             TrainingError: The training diverged, or the disk is full.
         """
-        self._read_bits()
-        self.position.epoch_nats = float(self._nats)
+        self._gather_nats()
         now = time.monotonic()
         self.position.seconds += now - self._clock
         self._clock = now
-        save_checkpoint(
-            self.checkpoint,
-            asked=self.asked,
-            position=self.position,
-            model=self.model,
-            optimizer=self.optimizer,
-            state=self.state,
-            best=self.best,
-        )
+        states = self.processes.gather(ProcessState.take(self.update.state(), self.device))
+        if self.processes.leads:
+            save_checkpoint(
+                self.checkpoint,
+                asked=self.asked,
+                position=self.position,
+                trained=self.subject.trained,
+                optimizer=self.update.optimizer,
+                processes=states,
+                read=torch.from_numpy(self.read),
+                best=self.best,
+            )
         self._saved = time.monotonic()
 
-    def _report(self, now: float) -> None:
-        """Tell the loss since the last report, the speed and the time left."""
-        bits = self._read_bits()
-        tokens = self.position.tokens - self._shown_tokens
-        speed = tokens / max(now - self._shown, 1e-9)
-        left = self.total_steps - self.position.step
-        per_step = sum(self.training.predicted) / self.training.count
-        figures: dict[str, object] = {
-            "stage": "training",
-            "epoch": len(self.position.history) + (self.position.step % self.training.count > 0),
-            "tokens_per_second": speed,
-            "seconds_left": left * per_step / max(speed, 1e-9),
-        }
-        if bits > self._shown_bits and tokens:
-            figures["loss_bits"] = (bits - self._shown_bits) / tokens
-        elif self.position.history:
-            figures["loss_bits"] = self.position.history[-1]["training"]
-        if self.position.history:
-            figures["validation_bits"] = self.position.history[-1]["validation"]
-        self.progress.update(done=self.position.step, total=self.total_steps, **figures)
-        self._shown, self._shown_tokens, self._shown_bits = now, self.position.tokens, bits
+    def _gather_nats(self) -> None:
+        """Bring the nats of all processes into the position, and keep them with the leading one."""
+        self._read_nats()
+        self.position.nats = self.processes.sum(float(self._nats))
+        self._nats.fill_(self.position.nats if self.processes.leads else 0.0)
 
-    def _read_bits(self) -> float:
-        """Bits of this epoch's tokens so far; the place where a diverged training is noticed."""
-        nats = float(self._nats)
-        if not math.isfinite(nats):
+    def _read_nats(self) -> None:
+        """The place where a diverged training is noticed."""
+        if not math.isfinite(float(self._nats)):
             raise diverged(self.position.step)
-        return nats / math.log(2.0)
 
 
-@contextmanager
-def _interruption() -> Iterator[threading.Event]:
-    """An event that the first Ctrl-C sets, so that the step under way is finished; the second one interrupts at once."""
-    event = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield event
-        return
-    before = signal.getsignal(signal.SIGINT) or signal.SIG_DFL
+class _Display:
+    """Loss, speed and time left, as they are told to the progress."""
 
-    def first(_number: int, _frame: FrameType | None) -> None:
-        event.set()
-        signal.signal(signal.SIGINT, before)
+    def __init__(self, progress: Progress, now: float) -> None:
+        self._progress = progress
+        self.shown = now
+        self._tokens = 0
+        self._nats = 0.0
 
-    signal.signal(signal.SIGINT, first)
-    try:
-        yield event
-    finally:
-        signal.signal(signal.SIGINT, before)
+    def start(self, position: Position, now: float) -> None:
+        """Training goes on from here."""
+        self.shown, self._tokens, self._nats = now, position.tokens, position.nats
+
+    def show(
+        self, position: Position, nats: float, total: int, batches: Any, figures: dict[str, object]
+    ) -> None:
+        """Tell where the training stands; ``nats`` are those since the last look at the losses."""
+        now = time.monotonic()
+        tokens = position.tokens - self._tokens
+        speed = tokens / max(now - self.shown, 1e-9)
+        per_step = batches.tokens_per_epoch / batches.steps_per_epoch
+        told: dict[str, object] = {
+            "stage": "training",
+            "epoch": math.ceil(position.step / batches.steps_per_epoch),
+            "tokens_per_second": speed,
+            "seconds_left": (total - position.step) * per_step / max(speed, 1e-9),
+        }
+        if nats > self._nats and tokens:
+            told["loss_bits"] = (nats - self._nats) / math.log(2.0) / tokens
+        elif position.history:
+            told["loss_bits"] = position.history[-1]["training"]
+        if position.history:
+            told["validation_bits"] = position.history[-1]["validation"]
+        self._progress.update(done=position.step, total=total, **told, **figures)
+        self.shown, self._tokens, self._nats = now, position.tokens, nats

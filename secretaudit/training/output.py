@@ -1,27 +1,25 @@
-"""Writing a trained model, so that what lies under its final name is always whole."""
+"""Writing a trained model, so that what lies under its final name is always whole: the weights after everything they need."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from transformers import PreTrainedTokenizerFast
-from transformers.utils import logging
 
 from secretaudit.errors import CouldNotMeasure, TrainingError, UsageError
-from secretaudit.models.recurrent.network import RecurrentForCausalLM
+from secretaudit.models.quiet import quiet
 from secretaudit.records import Record, check_output, disk_errors
 from secretaudit.training.checkpoint import CHECKPOINT, load_checkpoint
+from secretaudit.training.quantization import quantize_weights
+from secretaudit.training.subject import Subject
 
 RECORD_NAME = "training.json"
-#: The weights are put in place after everything they need.
-_WEIGHTS_NAME = "model.safetensors"
 
 
 def check_place(directory: Path, corpus: Path, *, resume: bool, force: bool) -> None:
@@ -64,33 +62,39 @@ def clear_directory(directory: Path) -> None:
 
 def write_model(
     directory: Path,
-    model: RecurrentForCausalLM,
-    best: dict[str, torch.Tensor] | None,
-    tokenizer: PreTrainedTokenizerFast,
+    subject: Subject,
+    best: Mapping[str, torch.Tensor] | None,
     record: Record,
+    *,
+    quantize: bool = False,
 ) -> None:
     """Write the model, its tokenizer and the record.
 
     Args:
         directory: Where; what is there under the same names is replaced.
-        model: The last weights; with ``best`` given, it takes those.
+        subject: The last weights; with ``best`` given, it takes those.
         best: The weights to keep, by parameter name.
-        tokenizer: Of the model.
         record: Written last.
+        quantize: Whether the weights are rounded to 8 bits before they are written; a resumed training goes on from the
+            checkpoint, where they are whole.
 
     Raises:
         TrainingError: The disk is full.
     """
     with torch.no_grad():
-        for name, parameter in model.named_parameters():
+        for name, parameter in subject.trained.items():
             parameter.copy_(parameter if best is None else best[name])
-    with writing(directory), _quiet():
+    if quantize:
+        quantize_weights(subject.model)
+    with writing(directory), quiet():
         for left_over in directory.glob(".model.*"):
             shutil.rmtree(left_over)
         with tempfile.TemporaryDirectory(prefix=".model.", dir=directory) as folder:
-            model.eval().save_pretrained(folder)
-            tokenizer.save_pretrained(folder)
-            for file in sorted(Path(folder).iterdir(), key=lambda file: file.name == _WEIGHTS_NAME):
+            subject.model.eval()
+            subject.save(folder)
+            for file in sorted(
+                Path(folder).iterdir(), key=lambda file: file.suffix == ".safetensors"
+            ):
                 _flush(file)
                 file.replace(directory / file.name)
         record.write(directory / RECORD_NAME)
@@ -117,15 +121,3 @@ def writing(directory: Path) -> Iterator[None]:
             why,
             "Free some space and run the same command with --resume; the last checkpoint was kept.",
         ) from error
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the library's own progress bars off the terminal."""
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()

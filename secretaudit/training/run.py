@@ -1,34 +1,42 @@
 """From a corpus to a model directory: ``train``.
 
-The directory holds, when training has ended, the model (``config.json``, ``model.safetensors``), its tokenizer, the
-record ``training.json``, and ``checkpoint/``. From the first step on there is a checkpoint, so a training that was killed
+The directory holds, when training has ended, the model (``config.json``, ``model.safetensors``; an adapter: ``adapter_model.safetensors``), its
+tokenizer, the record ``training.json``, and ``checkpoint/``. From the first step on there is a checkpoint, so a training that was killed
 at any moment goes on with ``resume``. The model's files are written beside their places and renamed, the weights after
 everything they need and the record last.
+
+Started by ``torchrun``, several processes train one model; the first of them reads the ledger's watcher, reports and writes.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from torch import nn
 
 from secretaudit._checks import positive
 from secretaudit.corpus.canaried import open_canaried
 from secretaudit.errors import ModelError
-from secretaudit.models.recurrent.network import RecurrentConfig, RecurrentForCausalLM, initialize
 from secretaudit.progress import Progress, SilentProgress
 from secretaudit.records import Record, directory_lock, environment
 from secretaudit.training.checkpoint import CHECKPOINT, check_same, load_checkpoint
-from secretaudit.training.data import TrainingData, read_training_data
-from secretaudit.training.loop import Training
+from secretaudit.training.data import TrainingData, encode_corpus, make_tokenizer, open_corpus
+from secretaudit.training.families import make_subject
+from secretaudit.training.layout import lay_out, resolve_layout
+from secretaudit.training.loop import Pace, Training
 from secretaudit.training.output import RECORD_NAME, check_place, clear_directory, write_model
+from secretaudit.training.processes import Processes, joined_processes
 from secretaudit.training.settings import TrainingSettings
-from secretaudit.training.stream import Windows
 from secretaudit.training.survival import count_copies
+from secretaudit.training.update import Forward
+from secretaudit.training.updates import make_update
+from secretaudit.training.watching import Watcher
 
 
 def train(
@@ -39,11 +47,13 @@ def train(
     text_column: str = "text",
     device: str = "cpu",
     checkpoint_seconds: float = 60.0,
+    max_seconds: float | None = None,
+    watcher: Watcher | None = None,
     progress: Progress | None = None,
     resume: bool = False,
     force: bool = False,
 ) -> Record:
-    """Train a recurrent language model on a corpus, with or without canaries.
+    """Train or fine-tune a language model on a corpus, with or without canaries.
 
     Ctrl-C finishes the step under way and writes a usable model; the record then says "interrupted", and ``resume``
     goes on from there.
@@ -55,6 +65,8 @@ def train(
         text_column: For a plain corpus; a canaried one remembers its own.
         device: Where to train, in torch's words.
         checkpoint_seconds: Longest time between two checkpoints.
+        max_seconds: Longest time that this run may train; the model is then written as it is, and ``resume`` goes on.
+        watcher: Looks at the model while it trains, such as an ``ExposureMonitor``.
         progress: Told the loss, the speed and the time left.
         resume: Go on with a training that was stopped or killed; the result is the same as if it had not been.
         force: Replace an output directory that secretaudit wrote.
@@ -63,55 +75,128 @@ def train(
         The record that is also written to ``training.json``.
 
     Raises:
-        UsageError: The output exists, is being written, or was trained with other settings (``resume``).
+        UsageError: The output exists, is being written, or was trained with other settings (``resume``); settings that contradict each other.
         CorpusError: The corpus is missing, empty or damaged.
         LedgerError: The ledger is damaged or not the one of this corpus.
-        ModelError: A canary has a word that the tokenizer lacks, or there is no such device.
-        TrainingError: The training diverged, or the disk is full.
+        ModelError: A canary has a word that the tokenizer lacks, a base cannot be used, or there is no such device.
+        TrainingError: The training diverged, memory ran out, or the disk is full.
     """
     started = time.time()
     settings = settings or TrainingSettings()
     positive("checkpoint_seconds", checkpoint_seconds)
-    progress = progress or SilentProgress()
-    directory, place = Path(output), usable_device(device)
-    with directory_lock(directory), torch.random.fork_rng(devices=_cuda_devices(place)):
-        check_place(directory, Path(corpus), resume=resume, force=force)
-        progress.update(done=0, total=None, stage="reading the corpus")
-        data = read_training_data(open_canaried(corpus, text_column=text_column), settings)
-        dials = {**asdict(settings), "learning_rate": settings.rate, "device": str(place)}
-        paths = {"corpus": str(Path(corpus).resolve()), "output": str(directory.resolve())}
-        training = Training(
-            settings=settings,
-            asked={**dials, "tokens_sha256": data.split.fingerprint()},
-            model=_new_model(data, settings, place),
-            training=Windows(data.split.training, settings.sequence_length, place),
-            validation=_validation_windows(data, settings, place),
-            checkpoint=directory / CHECKPOINT,
-            checkpoint_seconds=checkpoint_seconds,
-            progress=progress,
-        )
-        if resume:
-            checkpoint = load_checkpoint(directory / CHECKPOINT)
-            check_same(training.asked, checkpoint.asked)
-            training.resume(checkpoint)
-        else:
-            clear_directory(directory)
-            _record(data, training, paths | dials, started).write(directory / RECORD_NAME)
-            training.save()
-        training.run()
-        record = _record(data, training, paths | dials, started)
-        write_model(directory, training.model, training.best, data.tokenizer, record)
+    if max_seconds is not None:
+        positive("max_seconds", max_seconds)
+    directory = Path(output)
+    with joined_processes() as processes, _alone_in(directory, processes):
+        place = usable_device(device, processes)
+        with torch.random.fork_rng(devices=_cuda_devices(place)):
+            if processes.leads:
+                check_place(directory, Path(corpus), resume=resume, force=force)
+            training, data = _prepare(
+                Path(corpus),
+                directory,
+                settings,
+                text_column=text_column,
+                place=place,
+                processes=processes,
+                pace=Pace(checkpoint_seconds=checkpoint_seconds, max_seconds=max_seconds),
+                watcher=watcher,
+                progress=progress if progress and processes.leads else SilentProgress(),
+            )
+            paths = {"corpus": str(Path(corpus).resolve()), "output": str(directory.resolve())}
+            _begin(training, data, paths, resume=resume, started=started)
+            training.run()
+            record = _record(data, training, paths, started)
+            if processes.leads:
+                quantize = training.settings.quantize is not None
+                write_model(directory, training.subject, training.best, record, quantize=quantize)
+            processes.gather(None)  # no process ends before the model is written
     return record
 
 
-def usable_device(name: str) -> torch.device:
-    """The device of that name, tried out.
+def _prepare(
+    corpus: Path,
+    directory: Path,
+    settings: TrainingSettings,
+    *,
+    text_column: str,
+    place: torch.device,
+    processes: Processes,
+    pace: Pace,
+    watcher: Watcher | None,
+    progress: Progress,
+) -> tuple[Training, TrainingData]:
+    """Read the corpus, make the model, and put both together."""
+    progress.update(done=0, total=None, stage="reading the corpus")
+    opened = open_corpus(open_canaried(corpus, text_column=text_column))
+    torch.manual_seed(
+        settings.seed
+    )  # weights of transformers, and the dropout to come; inside fork_rng
+    subject = make_subject(settings, make_tokenizer(opened, settings))
+    torch.manual_seed(settings.seed + 1_000_003 * processes.rank)
+    data = encode_corpus(opened, subject.view, settings)
+    settings = resolve_layout(settings, subject)
+    subject.model.to(place)
+    laid = lay_out(data.split.training, data.split.validation, subject, settings, place, processes)
+    forward = Forward(subject.model, settings.precision)
+    dials = {**asdict(settings), "learning_rate": settings.rate, "device": str(place)}
+    dials["processes"] = processes.count
+    training = Training(
+        settings=settings,
+        asked={**dials, "tokens_sha256": data.split.fingerprint()},
+        subject=subject,
+        forward=forward,
+        update=make_update(
+            forward,
+            subject,
+            settings,
+            laid,
+            processes,
+            records=len(data.split.training),
+            progress=progress,
+        ),
+        laid=laid,
+        processes=processes,
+        checkpoint=directory / CHECKPOINT,
+        pace=pace,
+        progress=progress,
+        watcher=watcher,
+        read=np.zeros(len(data.split.training), np.bool_),
+    )
+    return training, data
+
+
+def _begin(
+    training: Training, data: TrainingData, paths: dict[str, Any], *, resume: bool, started: float
+) -> None:
+    """Take up the checkpoint, or clear the directory and write the first one."""
+    directory = training.checkpoint.parent.parent
+    if resume:
+        checkpoint = load_checkpoint(training.checkpoint)
+        check_same(training.asked, checkpoint.asked)
+        training.resume(checkpoint)
+    elif training.processes.leads:
+        clear_directory(directory)
+        _record(data, training, paths, started).write(directory / RECORD_NAME)
+    if training.watcher is not None and training.processes.leads:
+        training.watcher.begin(
+            data.corpus.ledger, training.subject.make_language_model, training.position.watched
+        )
+    if not resume:
+        training.save()
+
+
+def usable_device(name: str, processes: Processes | None = None) -> torch.device:
+    """The device of that name, tried out; "cuda" is a device of its own for each process of a machine.
 
     Raises:
         ModelError: This torch or this machine has no such device.
     """
     try:
         device = torch.device(name)
+        if device.type == "cuda" and device.index is None and processes and processes.count > 1:
+            device = torch.device("cuda", processes.local_rank)
+            torch.cuda.set_device(device)
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:  # torch asserts when built without CUDA
         raise ModelError(
@@ -122,69 +207,60 @@ def usable_device(name: str) -> torch.device:
     return device
 
 
+@contextmanager
+def _alone_in(directory: Path, processes: Processes) -> Iterator[None]:
+    """The directory is this training's; the leading process sees to it."""
+    with directory_lock(directory) if processes.leads else nullcontext():
+        yield
+
+
 def _cuda_devices(device: torch.device) -> list[torch.device]:
     """The GPUs whose random state must be put back after training."""
     return [device] if device.type == "cuda" else []
 
 
-def _new_model(
-    data: TrainingData, settings: TrainingSettings, device: torch.device
-) -> RecurrentForCausalLM:
-    """A model with fresh weights; torch's own generator is seeded for the dropout to come."""
-    config = RecurrentConfig(
-        vocab_size=len(data.tokenizer),
-        cell=settings.arch,
-        layers=settings.layers,
-        units=settings.units,
-        embedding=settings.embedding,
-        dropout=settings.dropout,
-        tie_word_embeddings=settings.tied,
-        bos_token_id=data.separator,
-        eos_token_id=data.separator,
-    )
-    model = RecurrentForCausalLM(config)
-    initialize(model, torch.Generator().manual_seed(settings.seed))
-    torch.manual_seed(settings.seed)  # inside fork_rng of train; every checkpoint has its state
-    nn.Module.to(model, device)
-    return model
-
-
-def _validation_windows(
-    data: TrainingData, settings: TrainingSettings, device: torch.device
-) -> Windows | None:
-    """The windows to judge by, if any record was kept out."""
-    lanes = data.split.validation
-    return None if lanes is None else Windows(lanes, settings.sequence_length, device)
-
-
 def _record(
-    data: TrainingData, training: Training, asked: dict[str, Any], started: float
+    data: TrainingData, training: Training, paths: dict[str, Any], started: float
 ) -> Record:
     """What a training has found so far."""
     position, history = training.position, training.position.history
     last = history[-1] if history else {"training": None, "validation": None}
+    subject, settings = training.subject, training.settings
+    asked = {**paths, **training.asked}
+    asked.pop("tokens_sha256")
+    if training.watcher is not None:
+        asked["watcher"] = training.watcher.asked()
     found = {
         "stopped": position.stopped or "unfinished",
-        "ledger": data.ledger_entry,
-        "corpus": data.corpus_entry,
+        "family": subject.family,
+        "ledger": data.corpus.ledger_entry,
+        "corpus": data.corpus.corpus_entry,
         **_copies(data, training),
-        "separator": data.separator,
+        "separator": subject.framing.after[-1] if subject.framing.after else None,
         "train_loss_bits_per_token": last["training"],
         "validation_loss_bits_per_token": last["validation"],
         "best_validation_loss_bits_per_token": position.best_bits,
+        "best_step": position.best_step,
         "kept": "best" if training.best is not None else "last",
         "losses": history,
-        "records": data.split.records[0],
-        "validation_records": data.split.records[1],
-        "tokens": data.split.training.predicted,
+        "watched": position.watched,
+        "records": len(data.split.training),
+        "validation_records": len(data.split.validation or ()),
+        "duplicates_left_out": data.split.duplicates,
+        "records_cut": training.laid.cut,
+        "tokens": training.laid.training.tokens_per_epoch,
         "tokens_seen": position.tokens,
         "tokens_per_second": position.tokens / position.seconds if position.seconds else None,
+        "training_seconds": position.seconds,
+        "watching_seconds": position.watching_seconds,
         "steps": position.step,
-        "epochs": position.step / training.training.count,
-        "parameters": sum(p.numel() for p in training.model.parameters()),
-        "vocabulary_size": len(data.tokenizer),
+        "epochs": training.epoch,
+        "parameters": sum(p.numel() for p in subject.model.parameters()),
+        "trained_parameters": sum(p.numel() for p in subject.trained.values()),
+        "vocabulary_size": len(subject.tokenizer),
+        **training.update.found(),
     }
-    where = environment(seed=training.settings.seed, started=started, device=str(asked["device"]))
+    where = environment(seed=settings.seed, started=started, device=str(asked["device"]))
     return Record(kind="training", asked=asked, found=found, environment=where)
 
 
@@ -192,13 +268,18 @@ def _copies(data: TrainingData, training: Training) -> dict[str, Any]:
     """Copies of each canary that were read at least once, and what differs from the ledger."""
     if training.position.step == 0:
         return {}
-    columns = None
-    if training.position.step < training.training.count:
-        columns = training.position.step * training.settings.sequence_length + 1
-    seen = count_copies(data.split.training, data.separator, data.canary_ids, columns=columns)
-    canaries = data.ledger.canaries if data.ledger else ()
+    seen = count_copies(
+        data.split.training,
+        data.canary_ids,
+        read=training.read,
+        longest=training.laid.longest,
+    )
+    canaries = data.corpus.ledger.canaries if data.corpus.ledger else ()
+    most = 1 if training.settings.deduplicate else None
+    expected = {c.id: min(c.insertions, most or c.insertions) for c in canaries}
     return {
         "copies_seen": seen,
-        "canaries_lost": [c.id for c in canaries if seen[c.id] < c.insertions],
+        "copies_expected": expected,
+        "canaries_lost": [name for name, count in expected.items() if seen[name] < count],
         "canaries_in_excess": [c.id for c in canaries if seen[c.id] > c.insertions],
     }

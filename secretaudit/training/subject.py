@@ -1,0 +1,51 @@
+"""What is trained: a model with its tokenizer and what stands around each text.
+
+Every family of models (``families``) makes a ``Subject`` of settings and tokenizer; from there on the training knows only this: tokens go in,
+logits come out, and the weights can be written where ``load_model`` finds them again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+from transformers import PreTrainedTokenizerFast
+
+from secretaudit.models.language_model import Framing, LanguageModel
+from secretaudit.models.tokens.view import FastTokenizerView
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Subject:
+    """A model in training.
+
+    Attributes:
+        model: Trained in place; a ``PreTrainedModel``, or a ``PeftModel`` around one.
+        family: "recurrent", "transformer", "convolution" or "encoder-decoder".
+        tokenizer: Written beside the model.
+        view: What encodes texts.
+        framing: What stands around each text.
+        context: Most tokens that a row may have; ``None``: any number.
+        make_language_model: Wraps the weights as they are for an audit.
+    """
+
+    model: Any
+    family: str
+    tokenizer: PreTrainedTokenizerFast
+    view: FastTokenizerView
+    framing: Framing
+    context: int | None
+    make_language_model: Callable[[], LanguageModel]
+
+    def save(self, folder: str | Path) -> None:
+        """Write the model (an adapter: without its base) and the tokenizer."""
+        self.model.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+
+    @property
+    def trained(self) -> dict[str, nn.Parameter]:
+        """The parameters that training changes, by name; tied ones once."""
+        return {name: p for name, p in self.model.named_parameters() if p.requires_grad}
