@@ -34,13 +34,19 @@ if TYPE_CHECKING:
     from secretaudit.insertion import insert, remove
     from secretaudit.models.loading import load_model
     from secretaudit.models.model_options import ModelOptions
+    from secretaudit.monitor.callback import ExposureCallback
+    from secretaudit.monitor.exposure_monitor import ExposureMonitor
     from secretaudit.training.run import train
-    from secretaudit.training.settings import TrainingSettings
+    from secretaudit.training.settings import LoraSettings, PrivacySettings, TrainingSettings
 
 _LAZY = {
+    "ExposureCallback": "secretaudit.monitor.callback",
+    "ExposureMonitor": "secretaudit.monitor.exposure_monitor",
     "Format": "secretaudit.canary.format",
     "Ledger": "secretaudit.canary.ledger",
     "ModelOptions": "secretaudit.models.model_options",
+    "LoraSettings": "secretaudit.training.settings",
+    "PrivacySettings": "secretaudit.training.settings",
     "TrainingSettings": "secretaudit.training.settings",
     "expose": "secretaudit.exposure.audit",
     "extract": "secretaudit.extraction.audit",
@@ -53,9 +59,13 @@ _LAZY = {
 }
 
 __all__ = [
+    "ExposureCallback",
+    "ExposureMonitor",
     "Format",
     "Ledger",
+    "LoraSettings",
     "ModelOptions",
+    "PrivacySettings",
     "Record",
     "TrainingSettings",
     "__version__",

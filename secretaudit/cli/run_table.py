@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,8 @@ def training_tables(record: Record, output: Path) -> Iterator[RenderableType]:
         "tokens per second": found.get("tokens_per_second"),
         "loss, bits per token": found.get("train_loss_bits_per_token"),
         "on held-out records": found.get("validation_loss_bits_per_token"),
+        "privacy": _privacy(found.get("privacy")),
+        "largest exposure seen": _largest(found.get("watched") or ()),
     }
     yield facts({name: value for name, value in shown.items() if value is not None})
     if found.get("canaries_lost"):
@@ -72,6 +74,25 @@ def training_tables(record: Record, output: Path) -> Iterator[RenderableType]:
         yield Text(
             "This corpus has no canaries: name a ledger when you measure (expose --canaries)."
         )
+
+
+def _privacy(spent: Mapping[str, Any] | None) -> str | None:
+    """ε and δ in words, or that none is stated."""
+    if not spent:
+        return None
+    noise = f"noise {spent['noise_multiplier']:.3g}, gradient of a record clipped to {spent['max_grad_norm']:g}"
+    if spent.get("epsilon") is None:
+        return f"no ε is stated; {noise}"
+    return f"ε = {spent['epsilon']:.3g} at δ = {spent['delta']:.2g} for a record; {noise}"
+
+
+def _largest(watched: Sequence[Mapping[str, Any]]) -> str | None:
+    """The largest exposure that was seen while training, and when."""
+    seen = [entry for entry in watched if entry.get("largest_bits") is not None]
+    if not seen:
+        return None
+    most = max(seen, key=lambda entry: float(entry["largest_bits"]))
+    return f"{most['largest_bits']:.1f} bits, after {most['epoch']:.2f} epochs ({len(seen)} looks)"
 
 
 def facts(rows: Mapping[str, Any]) -> Table:

@@ -1,11 +1,11 @@
 """``secretaudit train``: a corpus → a model and its record.
 
-The dials are those of ``TrainingSettings``, under the same names and with the same defaults (a test holds the two
-against each other); importing them would import torch, and ``--help`` has to answer at once.
+The options stand in ``training_options``; here they become settings.
 """
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,96 +13,41 @@ import click
 
 import secretaudit
 from secretaudit.cli import options
+from secretaudit.cli.sections import SectionedCommand
 from secretaudit.cli.session import Session
+from secretaudit.cli.training_options import training_options
+from secretaudit.errors import UsageError
 
 _INTERRUPTED = 130
-_SHARE = click.FloatRange(min=0, max=1, max_open=True)
-_COUNT = click.IntRange(min=1)
+_PRIVATE = {
+    "dp_epsilon": "epsilon",
+    "noise_multiplier": "noise_multiplier",
+    "dp_delta": "delta",
+    "max_grad_norm": "max_grad_norm",
+    "accountant": "accountant",
+    "poisson": "poisson",
+    "dp_gradients": "gradients",
+}
+_ADAPTING = {
+    "lora_rank": "rank",
+    "lora_alpha": "alpha",
+    "lora_targets": "targets",
+    "lora_dropout": "dropout",
+}
+_WATCHING = {
+    "audit_every": "every",
+    "audit_draws": "draws",
+    "audit_share": "share",
+    "stop_over": "stop_over",
+}
 
 
-@click.command("train")
+@click.command("train", cls=SectionedCommand)
 @click.argument("corpus", type=click.Path(path_type=Path))
 @options.output_option(None, "Directory of the model.", required=True)
-@click.option(
-    "--arch",
-    type=click.Choice(["lstm", "gru"]),
-    default="lstm",
-    show_default=True,
-    help="Recurrent cell.",
-)
-@click.option("--layers", type=_COUNT, default=2, show_default=True, help="Recurrent layers.")
-@click.option("--units", type=_COUNT, default=200, show_default=True, help="Width of each layer.")
-@click.option("--embedding", type=_COUNT, help="Width of the embedding; by default as --units.")
-@click.option("--tied", is_flag=True, help="Share the weights of embedding and output.")
-@click.option(
-    "--dropout",
-    type=_SHARE,
-    default=0.0,
-    show_default=True,
-    help="Probability to drop an activation.",
-)
-@click.option(
-    "--tokenizer",
-    type=click.Choice(["char", "word", "bpe"]),
-    default="char",
-    show_default=True,
-    help="How text is cut; made from the corpus.",
-)
-@click.option("--vocabulary-size", type=_COUNT, help="Most tokens (word, bpe).")
-@click.option(
-    "--minimum-frequency",
-    type=_COUNT,
-    default=1,
-    show_default=True,
-    help="What is seen less often gets no token (word, bpe).",
-)
-@click.option(
-    "--optimizer",
-    type=click.Choice(["adam", "sgd", "rmsprop"]),
-    default="adam",
-    show_default=True,
-    help="How the weights move.",
-)
-@click.option("--learning-rate", type=float, help="By default the optimizer's usual one.")
-@click.option(
-    "--gradient-clip",
-    type=click.FloatRange(min=0),
-    default=1.0,
-    show_default=True,
-    help="Largest norm of the gradient; 0 does not clip.",
-)
-@click.option(
-    "--batch-size", type=_COUNT, default=64, show_default=True, help="Lanes read side by side."
-)
-@click.option(
-    "--sequence-length",
-    type=_COUNT,
-    default=64,
-    show_default=True,
-    help="Tokens that the gradient flows through.",
-)
-@click.option(
-    "--epochs", type=_COUNT, default=10, show_default=True, help="Passes over the corpus."
-)
-@click.option("--steps", type=_COUNT, help="Windows to train on, instead of --epochs.")
-@click.option(
-    "--validation", type=_SHARE, default=0.05, show_default=True, help="Share of records held out."
-)
-@click.option(
-    "--keep",
-    type=click.Choice(["last", "best"]),
-    default="last",
-    show_default=True,
-    help="Which model is written; best: on the held-out records.",
-)
-@click.option(
-    "--patience", type=_COUNT, help="Stop after so many epochs without progress; off by default."
-)
+@training_options
 @options.seed_option
 @options.device_option
-@click.option(
-    "--text-column", default="text", show_default=True, help="Field of the text in a plain corpus."
-)
 @click.option("--resume", is_flag=True, help="Go on with a training that was stopped or killed.")
 @options.force_option
 @options.talking
@@ -115,15 +60,20 @@ def command(
     output: Path,
     device: str,
     text_column: str,
+    max_seconds: float | None,
     resume: bool,
     force: bool,
     **dials: Any,
 ) -> int:
-    """Train a recurrent language model on CORPUS.
+    """Train or fine-tune a language model on CORPUS.
 
-    CORPUS is a directory made by "secretaudit insert", or a plain corpus. Ctrl-C leaves a usable model.
+    CORPUS is a directory made by "secretaudit insert", or a plain corpus. Ctrl-C leaves a usable model. Started by torchrun, several
+    processes train one model.
     """
-    settings = secretaudit.TrainingSettings(**dials)
+    seed = dials["seed"]
+    watcher = _watcher(_taken(dials, _WATCHING), seed)
+    privacy, lora = _privacy(_taken(dials, _PRIVATE)), _lora(_taken(dials, _ADAPTING))
+    settings = secretaudit.TrainingSettings(**dials, privacy=privacy, lora=lora)
     with session.progress() as progress:
         record = secretaudit.train(
             corpus,
@@ -131,14 +81,83 @@ def command(
             settings=settings,
             text_column=text_column,
             device=device,
+            max_seconds=max_seconds,
+            watcher=watcher,
             progress=progress,
             resume=resume,
             force=force,
         )
-    from secretaudit.cli.run_table import training_tables  # rich: only when something is drawn
+    return _answer(session, record, output)
 
-    session.answer(record, *training_tables(record, output))
-    if record.found["stopped"] == "interrupted":
-        session.say("Stopped before the end; --resume goes on from here.")
-        return _INTERRUPTED
-    return 0
+
+def _answer(session: Session, record: secretaudit.Record, output: Path) -> int:
+    """Say what came out; only the first of several processes does."""
+    stopped = record.found["stopped"]
+    if os.environ.get("RANK", "0") == "0":
+        from secretaudit.cli.run_table import (
+            training_tables,  # rich: only when something is drawn
+        )
+
+        session.answer(record, *training_tables(record, output))
+        if stopped in ("interrupted", "time"):
+            session.say("Stopped before the end; --resume goes on from here.")
+    return _INTERRUPTED if stopped == "interrupted" else 0
+
+
+def _taken(dials: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
+    """Some of the options, out of the others, under the names that their settings have."""
+    return {name: dials.pop(option) for option, name in names.items()}
+
+
+def _privacy(given: dict[str, Any]) -> secretaudit.PrivacySettings | None:
+    """Private training when ε or the noise is given."""
+    if given["epsilon"] is None and given["noise_multiplier"] is None:
+        _refuse_alone(
+            given["delta"] is not None or not given["poisson"] or given["gradients"] != "auto",
+            "The training would not be private.",
+            "An option of private training was given, and neither ε nor the noise.",
+            "Add --dp-epsilon or --noise-multiplier.",
+        )
+        return None
+    return secretaudit.PrivacySettings(**given)
+
+
+def _lora(given: dict[str, Any]) -> secretaudit.LoraSettings | None:
+    """Adapters when a rank is given."""
+    targets = given["targets"]
+    if given["rank"] is None:
+        _refuse_alone(
+            bool(targets or given["alpha"] or given["dropout"]),
+            "No adapters would be trained.",
+            "An option of LoRA was given, and no rank.",
+            "Add --lora RANK.",
+        )
+        return None
+    named = tuple(name.strip() for name in targets.split(",")) if targets else None
+    return secretaudit.LoraSettings(**{**given, "targets": named})
+
+
+def _watcher(given: dict[str, Any], seed: int) -> secretaudit.ExposureMonitor | None:
+    """A monitor when it is to look at all."""
+    every = given.pop("every")
+    chosen = {name: value for name, value in given.items() if value is not None}
+    if every is None:
+        if "stop_over" in chosen:
+            every = "epoch"
+        else:
+            _refuse_alone(
+                bool(chosen),
+                "The exposure would not be measured.",
+                "How to look was given, and not when.",
+                "Add --audit-every STEPS, or --audit-every epoch.",
+            )
+            return None
+    return secretaudit.ExposureMonitor(
+        every=None if every == "epoch" else every, seed=seed, **chosen
+    )
+
+
+def _refuse_alone(given: bool, what: str, why: str, way_out: str) -> None:
+    """Refuse options that mean nothing without another."""
+    if given:
+        raise UsageError(what, why, way_out)

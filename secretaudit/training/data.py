@@ -93,7 +93,7 @@ def make_tokenizer(corpus: TrainingCorpus, settings: TrainingSettings) -> PreTra
     """
     source = corpus.source
     return build_tokenizer(
-        settings.tokenizer,
+        settings.tokenizer or "char",
         read_records(source.corpus, text_column=source.text_column),
         vocabulary_size=settings.vocabulary_size,
         minimum_frequency=settings.minimum_frequency,

@@ -258,7 +258,7 @@ def _record(
         "parameters": sum(p.numel() for p in subject.model.parameters()),
         "trained_parameters": sum(p.numel() for p in subject.trained.values()),
         "vocabulary_size": len(subject.tokenizer),
-        **training.update.found(),
+        "privacy": training.update.found() or None,
     }
     where = environment(seed=settings.seed, started=started, device=str(asked["device"]))
     return Record(kind="training", asked=asked, found=found, environment=where)

@@ -132,7 +132,7 @@ class TrainingSettings:
         embedding: Width of the embedding of a recurrent model; ``None`` means ``units``.
         tied: The output layer uses the embedding's weights.
         dropout: Probability that an activation is dropped; ``None``: 0 for a new model, and what ``base`` or ``config`` says.
-        tokenizer: "char", "word", "bpe" (made from the corpus), or a directory that holds one; not with ``base``.
+        tokenizer: "char", "word", "bpe" (made from the corpus), or a directory that holds one; ``None``: that of ``base``, else "char".
         vocabulary_size: Most tokens to keep (word, bpe).
         minimum_frequency: Words or pairs seen less often get no token (word, bpe).
         optimizer: "adam", "adamw", "sgd" or "rmsprop".
@@ -178,7 +178,7 @@ class TrainingSettings:
     embedding: int | None = None
     tied: bool = False
     dropout: float | None = None
-    tokenizer: str = "char"
+    tokenizer: str | None = None
     vocabulary_size: int | None = None
     minimum_frequency: int = 1
     optimizer: str = "adam"

@@ -12,11 +12,12 @@ import pytest
 
 from secretaudit.cli.expose import command as expose_command
 from secretaudit.cli.extract import command as extract_command
+from secretaudit.cli.train import _ADAPTING, _PRIVATE
 from secretaudit.cli.train import command as train_command
 from secretaudit.exposure.comparison import compared
 from secretaudit.models.model_options import ModelOptions
 from secretaudit.records import Record
-from secretaudit.training.settings import TrainingSettings
+from secretaudit.training.settings import LoraSettings, PrivacySettings, TrainingSettings
 
 INSERTION = Record(
     kind="insertion",
@@ -108,12 +109,23 @@ class TestInsert:
         assert message in outcome.stderr
 
 
+def defaults(settings: type) -> dict[str, object]:
+    """The default of every field."""
+    return {field.name: field.default for field in dataclasses.fields(settings)}
+
+
 class TestTrain:
     def test_dials_are_those_of_the_settings(self):
-        """Same names, same defaults, none forgotten: held against TrainingSettings itself."""
-        dials = {field.name: field.default for field in dataclasses.fields(TrainingSettings)}
+        """Same names, same defaults, none forgotten: held against the settings themselves."""
         offered = train_command.make_context("train", ["corpus", "-o", "model"]).params
+        dials = defaults(TrainingSettings)
+        del dials["privacy"], dials["lora"]
         assert {name: offered[name] for name in dials} == dials
+        private, adapting = defaults(PrivacySettings), defaults(LoraSettings)
+        assert {name: offered[option] for option, name in _PRIVATE.items()} == private
+        assert {n: offered[o] for o, n in _ADAPTING.items() if n != "rank"} == {
+            name: value for name, value in adapting.items() if name != "rank"
+        }
 
     def test_choices_are_those_of_the_settings(self):
         """Whatever may be typed is accepted below."""
@@ -137,6 +149,44 @@ class TestTrain:
         )
         assert (train.named["resume"], train.named["force"]) == (True, False)
         assert train.named["device"] == "meta"
+
+    def test_private_training_adapters_and_the_monitor_are_settings_of_their_own(self, call, fake):
+        """Each has its options, under their own names."""
+        train = fake("train", training())
+        outcome = call(
+            *("train", "c", "-o", "m", "--base", "b", "--lora", 4, "--lora-targets", "q, v"),
+            *("--dp-epsilon", 8, "--max-grad-norm", 0.5, "--no-shuffle", "--max-time", "2h"),
+            *("--audit-every", "epoch", "--stop-over", 9),
+        )
+        assert outcome.code == 0
+        settings = train.named["settings"]
+        assert settings.lora == LoraSettings(rank=4, targets=("q", "v"))
+        assert settings.privacy == PrivacySettings(epsilon=8.0, max_grad_norm=0.5)
+        assert settings.shuffle is False
+        assert train.named["max_seconds"] == 7200.0
+        asked = train.named["watcher"].asked()
+        assert (asked["every"], asked["stop_over"]) == (None, 9.0)
+
+    @pytest.mark.parametrize(
+        ("extra", "message"),
+        [
+            (("--dp-delta", 1e-5), "would not be private"),
+            (("--no-poisson",), "would not be private"),
+            (("--lora-alpha", 4), "No adapters would be trained"),
+            (("--audit-draws", 100), "would not be measured"),
+            (("--dp-epsilon", 0), "epsilon must be finite and above 0"),
+            (("--dp-epsilon", "inf"), "epsilon must be finite and above 0"),
+            (("--dp-epsilon", 1, "--noise-multiplier", 1), "either epsilon or a noise multiplier"),
+            (("--lora", 4), "Adapters need a model"),
+            (("--max-time", "soon"), "is no time"),
+            (("--audit-every", "often"), "neither a number of steps nor the word epoch"),
+        ],
+    )
+    def test_options_that_mean_nothing_together_are_refused(self, call, extra, message):
+        """Nothing that was asked for is left out silently."""
+        outcome = call("train", "c", "-o", "m", *extra)
+        assert outcome.code == 2
+        assert message in outcome.stderr
 
     def test_an_interrupted_training_says_how_to_go_on(self, call, fake):
         """The model is usable, and the exit code says that it is not what was asked for."""
