@@ -35,6 +35,7 @@ class Audited:
         ledger: The canaries, if there is a ledger.
         ledger_path: Where it was read.
         copies_seen: Per canary id, copies that were really trained on; ``None`` when the training is not known.
+        copies_expected: Per canary id, copies that should have been: the insertions, or one where the training left out duplicates.
         corpus: Path and text column of the corpus that it was trained on, where the training's record names them.
     """
 
@@ -43,6 +44,7 @@ class Audited:
     ledger: Ledger | None
     ledger_path: str | None
     copies_seen: dict[str, int] | None
+    copies_expected: dict[str, int] | None = None
     corpus: dict[str, str] | None = None
 
     def described(self) -> dict[str, Any]:
@@ -92,6 +94,7 @@ def open_audited(
         ledger=ledger,
         ledger_path=str(asked) if isinstance(asked, str | Path) else None,
         copies_seen=None if trained is None else trained.found.get("copies_seen"),
+        copies_expected=None if trained is None else trained.found.get("copies_expected"),
         corpus=None if trained is None else trained.found.get("corpus"),
     )
 

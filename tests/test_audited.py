@@ -163,3 +163,18 @@ def test_lost_copies_make_a_canary_inconclusive(tmp_path: Path, lost: int) -> No
     expected = ["inconclusive" if lost else "measured", "measured", "measured"]
     assert [row["status"] for row in rows] == expected
     assert [f"saw {4 - lost} of 4 copies" in rows[0]["note"], rows[1]["note"]] == [lost > 0, ""]
+
+
+@pytest.mark.parametrize(("seen", "status"), [(1, "measured"), (0, "inconclusive")])
+def test_after_deduplication_one_copy_is_expected(tmp_path: Path, seen: int, status: str) -> None:
+    """Four insertions that a training reads once, because it leaves out duplicates, are what was asked for."""
+    ledger().write(tmp_path / "ledger.json")
+    first = ledger().canaries[0].id
+    counts = {name: min(count, 1) for name, count in copies(ledger()).items()}
+    model = write_model(
+        tmp_path / "model",
+        ledger=recorded(tmp_path / "ledger.json", ledger()),
+        copies_seen={**counts, first: seen},
+        copies_expected=counts,
+    )
+    assert expose(model).found["canaries"][0]["status"] == status

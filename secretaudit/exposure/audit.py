@@ -211,11 +211,11 @@ def _row(
     if audited.copies_seen is not None:
         seen = audited.copies_seen.get(canary.id, 0)
         row["copies_seen"] = seen
-        if seen != canary.insertions:
+        expected = (audited.copies_expected or {}).get(canary.id, canary.insertions)
+        if seen != expected:
             row["status"] = INCONCLUSIVE
             row["note"] = (
-                f"The model saw {seen} of {canary.insertions} copies, so this says nothing of {canary.insertions} "
-                "insertions."
+                f"The model saw {seen} of {expected} copies, so this says nothing of {expected} insertions."
             )
     return row
 
