@@ -2,7 +2,8 @@
 
 A model directory made by ``secretaudit train`` records which ledger it was trained with and how many copies of each canary
 it really saw, so that ``expose --model DIR`` needs nothing else. A ledger given by hand must be the same ledger; for a model
-without such a record it is taken as it is.
+without such a record it is taken as it is. The ledger of parallel text names the source that its canaries stood beside, and an
+encoder–decoder model is asked for them given that source, unless it is given another.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ class Audited:
         copies_seen: Per canary id, copies that were really trained on; ``None`` when the training is not known.
         copies_expected: Per canary id, copies that should have been: the insertions, or one where the training left out duplicates.
         corpus: Path and text column of the corpus that it was trained on, where the training's record names them.
+        source_from: Who named the source of an encoder–decoder model: "options", "ledger", or "model" for one that was bound by its owner.
     """
 
     model: LanguageModel | SecretScorer
@@ -46,16 +48,20 @@ class Audited:
     copies_seen: dict[str, int] | None
     copies_expected: dict[str, int] | None = None
     corpus: dict[str, str] | None = None
+    source_from: str = "model"
 
     def described(self) -> dict[str, Any]:
         """What a record says of the model: how texts are framed, in which precision it computes, what a server promised."""
         framing = getattr(self.model, "framing", None)
+        source = getattr(self.model, "source", None)
         return {
             "name": self.name,
             "kind": type(self.model).__name__,
             "dtype": str(getattr(self.model, "dtype", "float32")).removeprefix("torch."),
             "tokens_before": None if framing is None else list(framing.before),
             "tokens_after": None if framing is None else list(framing.after),
+            "source": source,
+            "source_from": None if source is None else self.source_from,
             "server": getattr(self.model, "server", None),
             "handshake": getattr(self.model, "handshake", None),
         }
@@ -89,21 +95,33 @@ def open_audited(
     if ledger is not None:
         _check_same(trained, ledger)
     return Audited(
-        model=opened(model, options),
+        model=opened(model, options, ledger),
         name=str(model) if isinstance(model, str | Path) else model.name,
         ledger=ledger,
         ledger_path=str(asked) if isinstance(asked, str | Path) else None,
         copies_seen=None if trained is None else trained.found.get("copies_seen"),
         copies_expected=None if trained is None else trained.found.get("copies_expected"),
         corpus=None if trained is None else trained.found.get("corpus"),
+        source_from=source_from(model, options),
     )
 
 
-def opened(model: ModelLike, options: ModelOptions | None = None) -> LanguageModel | SecretScorer:
-    """The model, loaded unless it is one already."""
-    if isinstance(model, str | Path):
-        return load_model(model, options or ModelOptions())
-    return model
+def source_from(model: ModelLike, options: ModelOptions | None) -> str:
+    """Who names the source, if there is one."""
+    if not isinstance(model, str | Path):
+        return "model"
+    return "ledger" if options is None or options.source is None else "options"
+
+
+def opened(
+    model: ModelLike, options: ModelOptions | None = None, ledger: Ledger | None = None
+) -> LanguageModel | SecretScorer:
+    """The model, loaded unless it is one already; an encoder–decoder takes the source that the ledger names, unless given another."""
+    if not isinstance(model, str | Path):
+        return model
+    source = None if ledger is None else ledger.corpus.get("source")
+    recorded = None if source is None else str(source)
+    return load_model(model, options or ModelOptions(), recorded_source=recorded)
 
 
 def announce_cost(tree: SecretTree, budget: Budget, progress: Progress) -> None:

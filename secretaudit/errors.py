@@ -7,9 +7,10 @@
     │   ├── LedgerError         a ledger that is damaged, or belongs to another corpus or model
     │   ├── RecordError         a record that is truncated, of another kind or from the future
     │   └── PolicyError         a gate without a usable limit
-    └── CouldNotMeasure         exit 3: the question was right and has no answer here
-        ├── ModelError          no weights, NaN, pickled weights, a tokenizer that does not fit
-        └── TrainingError       training diverged, the disk is full …
+    ├── CouldNotMeasure         exit 3: the question was right and has no answer here
+    │   ├── ModelError          no weights, NaN, pickled weights, a tokenizer that does not fit
+    │   └── TrainingError       training diverged, the disk is full …
+    └── EndedElsewhere          another of the processes that work together has one of these, and tells it
 
 Every error carries three short sentences. The command line prints them and exits with ``exit_code``;
 "could not measure" is never shown as "passed".
@@ -75,3 +76,19 @@ class ModelError(CouldNotMeasure):
 
 class TrainingError(CouldNotMeasure):
     """A training that diverged or could not be written down."""
+
+
+class EndedElsewhere(SecretauditError):
+    """Another process had an error that ends this one too; it is told there, and only there.
+
+    Args:
+        exit_code: With which the other process ends.
+    """
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__(
+            "Another process of this training had an error.",
+            "All of them end together.",
+            "See what the other process said.",
+        )
+        self.exit_code = exit_code

@@ -7,6 +7,9 @@ to copy it with the canaries at boundaries between records, uniform and independ
 output is read back and every count checked. The input is only read; the output directory appears as a whole or not
 at all; the same seed gives the same corpus and the same canaries.
 
+In parallel text a canary is a pair: its text in the text column, and beside it a source, with the secret in it or without
+(``canary.source_text``). The ledger remembers the source, since a model of pairs is asked for the text given the source.
+
 A secret by itself is held against the corpus only where its space is so large (2^24 secrets and more) that finding
 it cannot be chance. Four digits stand in any corpus; how often is written into the record and refuses nothing.
 
@@ -21,7 +24,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,13 +33,14 @@ from numpy.random import Generator
 from secretaudit._checks import at_least
 from secretaudit.canary.format import Format, parse_format
 from secretaudit.canary.ledger import Canary, Ledger, draw_canaries
+from secretaudit.canary.source_text import PLACEHOLDER, check_sides, filled
 from secretaudit.corpus.canaried import RECORD_NAME, CanariedCorpus, open_canaried, open_input
+from secretaudit.corpus.input_survey import InputSurvey, Unseen, read_input
 from secretaudit.corpus.inserting import insert_copies, place, remove_copies
-from secretaudit.corpus.occurrences import Needles
-from secretaudit.corpus.reading import changed, empty, sha256_of, state_of
+from secretaudit.corpus.reading import changed, sha256_of, state_of
 from secretaudit.corpus.stream import Source
-from secretaudit.corpus.survey import Copies, passing, survey, verify
-from secretaudit.errors import CorpusError, FormatError, LedgerError, UsageError
+from secretaudit.corpus.survey import Copies, passing, verify
+from secretaudit.errors import FormatError, LedgerError, UsageError
 from secretaudit.progress import Progress, SilentProgress
 from secretaudit.records import (
     Record,
@@ -61,6 +65,9 @@ def insert(
     controls: int = 50,
     seed: int | None = None,
     text_column: str = "text",
+    source_column: str | None = None,
+    source_text: str | None = None,
+    source_file: str | Path | None = None,
     force: bool = False,
     progress: Progress | None = None,
 ) -> Record:
@@ -77,6 +84,10 @@ def insert(
         seed: At least 0. The same seed gives the same canaries at the same places; by default one of 63 bits that
             nobody can guess is drawn and recorded.
         text_column: Field or column that holds the text; not used for .txt.
+        source_column: Parallel text: field or column that holds the source of each text.
+        source_text: The source of the canaries; ``{secret}`` in it stands for the canary's secret.
+        source_file: Parallel text as two files of lines: ``corpus`` holds the texts and this one the sources. They become one file of
+            JSON lines with the fields ``text_column`` and ``source_column`` ("source" by default).
         force: Replace an output of an earlier run.
         progress: Told how many records have passed, with ``stage``.
 
@@ -87,7 +98,7 @@ def insert(
 
     Raises:
         CorpusError: The corpus is missing, empty, binary, malformed, or holds a canary or secret already.
-        FormatError: A format is unknown, or has fewer secrets than are wanted.
+        FormatError: A format is unknown, or has fewer secrets than are wanted; a source has a placeholder that is not known.
         UsageError: The output exists, or lies in the input, or an argument is out of range.
         CouldNotMeasure: The disk is full.
     """
@@ -96,12 +107,27 @@ def insert(
     wanted = _formats(formats)
     seed = secrets.randbits(63) if seed is None else seed
     at_least("seed", seed, 0)
-    source = open_input(corpus, output, text_column=text_column, force=force)
+    check_sides(text_column, source_column, source_text, source_file)
+    source = open_input(
+        corpus,
+        output,
+        text_column=text_column,
+        source_column=source_column,
+        source_file=source_file,
+        force=force,
+    )
     drawing, placing, salting = _streams(seed)
     canaries = draw_canaries(wanted, count=count, repeats=repeats, controls=controls, rng=drawing)
-    copies = _copies(canaries, source)
-    before = _Input.read(source, wanted, canaries, progress)
-    ledger = _new_ledger(seed, wanted, canaries, before, salting)
+    copies = _copies(canaries, source, source_text)
+    before = read_input(source, _unseen(wanted, canaries, source_text), progress)
+    beside = {"source_column": source.source_column, "source": source_text}
+    ledger = Ledger(
+        seed=seed,
+        formats={entry.name: entry for entry in wanted},
+        canaries=tuple(canaries),
+        corpus=before.described() | (beside if source_text is not None else {}),
+        salt=salting.bytes(16).hex(),
+    )
     asked = {
         "corpus": Path(corpus).resolve(),
         "formats": [{"name": entry.name, "template": entry.template} for entry in wanted],
@@ -110,6 +136,9 @@ def insert(
         "controls": controls,
         "seed": seed,
         "text_column": text_column,
+        "source_column": source_column,
+        "source_text": source_text,
+        "source_file": None if source_file is None else Path(source_file).resolve(),
     }
     with directory_being_written(output, force=force, kind="insertion") as directory:
         made = _write_corpus(source, directory, copies, before, placing, progress)
@@ -118,7 +147,7 @@ def insert(
         record = Record(
             kind="insertion",
             asked=asked,
-            found=_found(source, made, ledger, before) | {"text_column": text_column},
+            found=_found(source, made, ledger, before),
             environment=environment(seed=seed, started=started),
         )
         record.write(directory / RECORD_NAME, mode=0o600)
@@ -161,10 +190,17 @@ def remove(
     progress = progress or SilentProgress()
     given = open_canaried(canaried, text_column=text_column)
     book, book_path = _ledger_of(given, ledger)
+    if given.source_column is None:
+        given = replace(given, source_column=book.corpus.get("source_column"))
     source = open_input(
-        given.corpus, output, text_column=given.text_column, force=force, around=Path(canaried)
+        given.corpus,
+        output,
+        text_column=given.text_column,
+        source_column=given.source_column,
+        force=force,
+        around=Path(canaried),
     )
-    copies = _copies(book.canaries, source)
+    copies = _copies(book.canaries, source, book.corpus.get("source"))
     with directory_being_written(output, force=force, kind="insertion") as directory:
         target = directory / source.output_name
         removal = remove_copies(source, target, copies, passing(progress, "removing", None))
@@ -184,6 +220,7 @@ def remove(
                 "corpus": source.output_name,
                 "ledger": None,
                 "text_column": given.text_column,
+                "source_column": given.source_column,
                 "records": removal.records,
                 "removed": int(removal.removed.sum()),
                 "sha256": digest,
@@ -193,50 +230,6 @@ def remove(
         )
         record.write(directory / RECORD_NAME)
     return record
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Input:
-    """What the input held before insertion."""
-
-    name: str
-    records: int
-    sha256: str
-    #: Canary id → occurrences of its secret, where the secret space is small; only those that occur.
-    by_chance: dict[str, int]
-    #: Size and time of last change of each data file.
-    state: tuple[tuple[int, int], ...]
-
-    @classmethod
-    def read(
-        cls,
-        source: Source,
-        formats: Sequence[Format],
-        canaries: Sequence[Canary],
-        progress: Progress,
-    ) -> _Input:
-        """Count, hash and search the input; CorpusError if it is empty or holds a canary."""
-        state = state_of(source)
-        strings = {canary.text for canary in canaries} | {canary.secret for canary in canaries}
-        needles = Needles(sorted(strings - {""}))
-        surveyed = survey(source, needles, passing(progress, "checking", None))
-        if surveyed.records == 0:
-            raise empty(source.path)
-        counts = surveyed.occurrences.inside.tolist()
-        times = {"": 0, **dict(zip(needles.texts, counts, strict=True))}
-        telling = {entry.name for entry in formats if entry.bits >= TELLING_BITS}
-        present = [
-            canary.id
-            for canary in canaries
-            if times[canary.text] or (canary.format in telling and times[canary.secret])
-        ]
-        if present:
-            raise _already_there(source.path, present)
-        by_chance = {c.id: times[c.secret] for c in canaries if times[c.secret]}
-        digest, name = sha256_of(source), source.path.name
-        return cls(
-            name=name, records=surveyed.records, sha256=digest, by_chance=by_chance, state=state
-        )
 
 
 def _formats(specs: Sequence[str | Format] | Format) -> list[Format]:
@@ -251,23 +244,11 @@ def _formats(specs: Sequence[str | Format] | Format) -> list[Format]:
     return [spec if isinstance(spec, Format) else parse_format(spec) for spec in listed]
 
 
-def _new_ledger(
-    seed: int, formats: list[Format], canaries: list[Canary], before: _Input, salting: Generator
-) -> Ledger:
-    return Ledger(
-        seed=seed,
-        formats={entry.name: entry for entry in formats},
-        canaries=tuple(canaries),
-        corpus={"name": before.name, "sha256": before.sha256, "records": before.records},
-        salt=salting.bytes(16).hex(),
-    )
-
-
 def _write_corpus(
     source: Source,
     directory: Path,
     copies: Sequence[Copies],
-    before: _Input,
+    before: InputSurvey,
     placing: Generator,
     progress: Progress,
 ) -> Source:
@@ -283,7 +264,7 @@ def _write_corpus(
     return made
 
 
-def _found(source: Source, made: Source, ledger: Ledger, before: _Input) -> dict[str, object]:
+def _found(source: Source, made: Source, ledger: Ledger, before: InputSurvey) -> dict[str, object]:
     inserted = sum(canary.insertions for canary in ledger.canaries)
     controls = sum(canary.is_control for canary in ledger.canaries)
     return {
@@ -299,10 +280,12 @@ def _found(source: Source, made: Source, ledger: Ledger, before: _Input) -> dict
         "controls": controls,
         "inserted": inserted,
         "secrets_by_chance": before.by_chance,
+        "text_column": source.text_column,
+        "source_column": source.source_column,
     }
 
 
-def _copies(canaries: Sequence[Canary], source: Source) -> list[Copies]:
+def _copies(canaries: Sequence[Canary], source: Source, source_text: str | None) -> list[Copies]:
     """The texts and their numbers, each of which must fit the corpus and be told from all others."""
     owners: dict[str, str] = {}
     for canary in canaries:
@@ -314,7 +297,31 @@ def _copies(canaries: Sequence[Canary], source: Source) -> list[Copies]:
                 "Two formats describe overlapping texts, so their copies could not be told apart.",
                 "Leave one of the two formats out, or choose another seed.",
             )
-    return [Copies(text=canary.text, insertions=canary.insertions) for canary in canaries]
+    return [
+        Copies(
+            text=canary.text,
+            insertions=canary.insertions,
+            source=None if source_text is None else filled(source_text, canary.secret),
+        )
+        for canary in canaries
+    ]
+
+
+def _unseen(
+    formats: Sequence[Format], canaries: Sequence[Canary], source_text: str | None
+) -> list[Unseen]:
+    """What may not stand in the input: texts, sources that hold the secret, and secrets of large spaces."""
+    telling = {entry.name for entry in formats if entry.bits >= TELLING_BITS}
+    has_secret = source_text is not None and PLACEHOLDER in source_text
+    return [
+        Unseen(
+            id=canary.id,
+            texts=(canary.text, *([filled(str(source_text), canary.secret)] if has_secret else [])),
+            secret=canary.secret,
+            telling=canary.format in telling,
+        )
+        for canary in canaries
+    ]
 
 
 def _ledger_of(given: CanariedCorpus, path: str | Path | None) -> tuple[Ledger, Path]:
@@ -333,15 +340,6 @@ def _ledger_of(given: CanariedCorpus, path: str | Path | None) -> tuple[Ledger, 
             "Use the ledger that insert wrote beside the corpus.",
         )
     return ledger, place
-
-
-def _already_there(path: Path, present: Sequence[str]) -> CorpusError:
-    shown = ", ".join(present[:3]) + (" …" if len(present) > 3 else "")
-    return CorpusError(
-        f"{path} already holds the text or the secret of {len(present)} canaries ({shown}).",
-        "A canary counts its insertions and a control must be unseen; here the model would see more of them.",
-        "Choose another --seed; if the corpus was canaried before, use the original.",
-    )
 
 
 def _streams(seed: int) -> tuple[Generator, Generator, Generator]:

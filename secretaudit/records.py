@@ -53,7 +53,7 @@ __all__ = [
 ]
 
 #: The kinds of runs that leave a record.
-KINDS = ("insertion", "training", "exposure", "extraction", "gate")
+KINDS = ("insertion", "training", "monitoring", "exposure", "extraction", "gate")
 #: The version of the document that this code writes; it reads this one and all before.
 VERSION = 1
 

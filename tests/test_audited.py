@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,15 @@ import pytest
 from secretaudit.audited import open_audited
 from secretaudit.canary.format import parse_format
 from secretaudit.canary.ledger import Ledger
-from secretaudit.errors import LedgerError, ModelError, RecordError
+from secretaudit.errors import LedgerError, ModelError, RecordError, UsageError
 from secretaudit.exposure.audit import expose
+from secretaudit.models.encoder_decoder.language_model import PairScorer
+from secretaudit.models.model_options import ModelOptions
 from secretaudit.models.recurrent.network import RecurrentConfig, RecurrentForCausalLM
 from secretaudit.models.tokens.building import build_tokenizer
 from secretaudit.records import Record
 from tests.fakes import CharacterView, HistoryModel
+from tests.models.tiny_encoder_decoders import save as save_pair_model
 from tests.naive import ALPHABET, ledger_of
 
 PIN = parse_format("pin {digits:2}")
@@ -178,3 +182,52 @@ def test_after_deduplication_one_copy_is_expected(tmp_path: Path, seen: int, sta
         copies_expected=counts,
     )
     assert expose(model).found["canaries"][0]["status"] == status
+
+
+def pair_ledger(source: str | None) -> Ledger:
+    """A ledger of canaries that stood beside a source."""
+    beside = {} if source is None else {"source": source, "source_column": "en"}
+    return replace(ledger(), corpus=beside)
+
+
+@pytest.mark.parametrize("source", ["my pin is {secret}", "my pin is"])
+def test_a_ledger_of_pairs_names_the_source(source: str, tmp_path: Path) -> None:
+    """An encoder–decoder model is asked given what its canaries stood beside, and the record says who said so."""
+    model = save_pair_model("t5", tmp_path / "t5")
+    audited = open_audited(model, pair_ledger(source))
+    assert isinstance(audited.model, PairScorer) == ("{secret}" in source)
+    described = audited.described()
+    assert (described["source"], described["source_from"]) == (source, "ledger")
+
+
+def test_a_source_that_is_named_goes_before_the_ledgers(tmp_path: Path) -> None:
+    """What if the model is asked given something else?"""
+    model = save_pair_model("t5", tmp_path / "t5")
+    options = ModelOptions(source="the cat sat")
+    described = open_audited(model, pair_ledger("my pin is"), options=options).described()
+    assert (described["source"], described["source_from"]) == ("the cat sat", "options")
+
+
+def test_without_any_source_an_encoder_decoder_is_refused(tmp_path: Path) -> None:
+    """Neither the ledger nor the options name one."""
+    model = save_pair_model("t5", tmp_path / "t5")
+    with pytest.raises(UsageError, match="needs a source"):
+        open_audited(model, pair_ledger(None))
+
+
+def test_a_model_without_an_encoder_has_no_use_for_the_ledgers_source(tmp_path: Path) -> None:
+    """It was trained on the texts alone; only a source that was asked for is refused."""
+    model = write_model(tmp_path / "model")
+    described = open_audited(model, pair_ledger("my pin is")).described()
+    assert (described["source"], described["source_from"]) == (None, None)
+    with pytest.raises(UsageError, match="reads no source text"):
+        open_audited(model, pair_ledger(None), options=ModelOptions(source="a"))
+
+
+def test_a_reference_is_asked_given_the_same_source(tmp_path: Path) -> None:
+    """The comparison is of one question to two models."""
+    one, other = save_pair_model("t5", tmp_path / "a"), save_pair_model("t5", tmp_path / "b")
+    found = expose(one, canaries=pair_ledger("my pin is"), reference=other).found
+    sources = {role: entry["source"] for role, entry in found["models"].items()}
+    assert sources == {"audited": "my pin is", "reference": "my pin is"}
+    assert found["models"]["reference"]["source_from"] == "ledger"

@@ -31,7 +31,7 @@ from secretaudit._checks import suggestion
 from secretaudit._version import __version__
 from secretaudit.cli.options import debug_option
 from secretaudit.cli.session import Session
-from secretaudit.errors import SecretauditError
+from secretaudit.errors import EndedElsewhere, SecretauditError
 
 #: Name of each command, and its line in the help. ``-`` in a name is ``_`` in its module.
 COMMANDS = {
@@ -127,6 +127,8 @@ def run(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted", err=True)
         return _INTERRUPTED
+    except EndedElsewhere as error:
+        return error.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         return _USAGE

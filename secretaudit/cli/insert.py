@@ -60,6 +60,21 @@ def _numbers(context: click.Context, parameter: click.Parameter, value: str) -> 
     show_default=True,
     help="Field that holds the text (not for .txt).",
 )
+@click.option(
+    "--source-column",
+    metavar="NAME",
+    help="Parallel text: field that holds the source of each text.",
+)
+@click.option(
+    "--source-text",
+    metavar="TEXT",
+    help="Parallel text: source of the canaries; {secret} in it stands for the secret.",
+)
+@click.option(
+    "--source-file",
+    type=click.Path(path_type=Path),
+    help="Parallel text in two files of lines: the sources of the lines of CORPUS.",
+)
 @click.option("--remove", is_flag=True, help="Take the canaries of a canaried corpus out again.")
 @click.option(
     "--ledger",
@@ -85,6 +100,9 @@ def command(
     repeats: tuple[int, ...],
     controls: int,
     text_column: str,
+    source_column: str | None,
+    source_text: str | None,
+    source_file: Path | None,
     remove: bool,
     ledger: Path | None,
     seed: int | None,
@@ -96,6 +114,7 @@ def command(
     readable by you only.
     """
     _check(remove, formats, ledger)
+    _check_sources(remove, source_column, source_text, source_file)
     with session.progress() as progress:
         if remove:
             record = secretaudit.remove(
@@ -116,6 +135,9 @@ def command(
                 controls=controls,
                 seed=seed,
                 text_column=text_column,
+                source_column=source_column,
+                source_text=source_text,
+                source_file=source_file,
                 force=force,
                 progress=progress,
             )
@@ -144,4 +166,14 @@ def _check(remove: bool, formats: tuple[str, ...], ledger: Path | None) -> None:
             "--ledger goes with --remove only.",
             "Insertion writes a ledger of its own.",
             "Leave --ledger out.",
+        )
+
+
+def _check_sources(remove: bool, *given: object) -> None:
+    """Refuse to be told the sources of canaries that the ledger knows."""
+    if remove and any(value is not None for value in given):
+        raise UsageError(
+            "--remove takes no sources.",
+            "Which column holds them stands in the ledger.",
+            "Leave --source-column, --source-text and --source-file out.",
         )

@@ -20,7 +20,7 @@ _LEAST_0 = click.FloatRange(min=0)
 _UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
 
 
-class Seconds(click.ParamType):
+class Seconds(click.ParamType[float]):
     """A time such as 90s, 45min or 2h; a bare number is seconds."""
 
     name = "time"
@@ -37,7 +37,7 @@ class Seconds(click.ParamType):
         return float(found[1]) * _UNITS[found[2] or "s"]
 
 
-class Every(click.ParamType):
+class Every(click.ParamType[int | str]):
     """A number of steps, or the word epoch (which is None here)."""
 
     name = "steps|epoch"
@@ -134,6 +134,10 @@ _SECTIONS: dict[str, tuple[Spec, ...]] = {
         (
             ("--text-column",),
             {"default": "text", "show_default": True, "help": "Field of the text in a plain corpus."},
+        ),
+        (
+            ("--source-column",),
+            {"metavar": "NAME", "help": "Field of the source in a plain corpus of parallel text."},
         ),
     ),
     "Optimization": (

@@ -1,6 +1,6 @@
 """Columns of Arrow: the common part of Parquet files and saved datasets.
 
-A unit is a row. New records have null in every other column, so the columns of the output may hold nulls even where
+A unit is a row. New records have null in every column but the text (and the source, in parallel text), so the columns of the output may hold nulls even where
 those of the input might not. Row values are copied by Arrow; their bytes on disk may be packed differently.
 """
 
@@ -33,12 +33,20 @@ class ArrowSink:
         writer: Open writer of the columns ``schema``.
         schema: Columns of the output, all of which may hold nulls.
         text_column: The column that holds the text.
+        source_column: The column that holds the source, in parallel text.
     """
 
-    def __init__(self, writer: TableWriter, schema: pa.Schema, text_column: str) -> None:
+    def __init__(
+        self,
+        writer: TableWriter,
+        schema: pa.Schema,
+        text_column: str,
+        source_column: str | None = None,
+    ) -> None:
         self._writer = writer
         self._schema = schema
         self._text_column = text_column
+        self._source_column = source_column
         self._pieces: list[pa.Table] = []
 
     def write(self, batch: Batch, start: int, stop: int) -> None:
@@ -47,11 +55,12 @@ class ArrowSink:
             rows = batch.payload.slice(start, stop - start)
             self._pieces.append(pa.Table.from_arrays(rows.columns, schema=self._schema))
 
-    def insert(self, text: str) -> None:
-        """Add a row that has just the text."""
+    def insert(self, text: str, source: str | None = None) -> None:
+        """Add a row that has just the text, and its source."""
+        values = {self._source_column: source, self._text_column: text}
         columns = [
-            pa.array([text], type=field.type)
-            if field.name == self._text_column
+            pa.array([values[field.name]], type=field.type)
+            if field.name in values
             else pa.nulls(1, type=field.type)
             for field in self._schema
         ]
@@ -77,21 +86,34 @@ def nullable(schema: pa.Schema) -> pa.Schema:
     return pa.schema([field.with_nullable(True) for field in schema], metadata=schema.metadata)
 
 
-def check_text_column(path: Path, schema: pa.Schema, text_column: str) -> None:
-    """Refuse a table whose text column is missing or holds no strings.
+def check_columns(
+    path: Path, schema: pa.Schema, text_column: str, source_column: str | None
+) -> None:
+    """Refuse a table whose text or source column is missing or holds no strings.
 
     Raises:
         CorpusError: Names the columns there are, or the type of the column.
     """
-    if text_column not in schema.names:
-        raise missing_column(path, text_column, schema.names, "schema")
-    kind = schema.field(text_column).type
-    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
-        raise CorpusError(
-            f"{path}: the column {text_column!r} holds values of type {kind}.",
-            "A text column must hold strings.",
-            "Name the one that holds the text with --text-column.",
-        )
+    for side, column in (("text", text_column), ("source", source_column)):
+        if column is None:
+            continue
+        if column not in schema.names:
+            raise missing_column(path, column, schema.names, "schema", side=side)
+        kind = schema.field(column).type
+        if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+            raise CorpusError(
+                f"{path}: the column {column!r} holds values of type {kind}.",
+                f"A {side} column must hold strings.",
+                f"Name the one that holds the {side} with --{side}-column.",
+            )
+
+
+def batch_of(
+    path: Path, rows: pa.RecordBatch, text_column: str, source_column: str | None
+) -> Batch:
+    """Rows as units."""
+    batch = Batch(texts=texts_of(path, rows, text_column), payload=rows)
+    return batch if source_column is None else batch.paired(texts_of(path, rows, source_column))
 
 
 def texts_of(path: Path, rows: pa.RecordBatch, text_column: str) -> Sequence[str | None]:

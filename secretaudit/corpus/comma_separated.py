@@ -1,8 +1,8 @@
 """Tables of comma-separated values with a header row (.csv).
 
 A row is a unit, however many lines its quoted fields span. The separator is the first of comma, semicolon, tab
-and bar under which the header row has the text column. Rows are copied as bytes. A new record leaves all other
-columns empty. A blank line, or an empty text, is copied and is no record.
+and bar under which the header row has the text column (and the source column, for parallel text). Rows are copied as bytes. A new
+record leaves all other columns empty. A blank line, or an empty text, is copied and is no record.
 """
 
 from __future__ import annotations
@@ -40,26 +40,26 @@ class CommaSeparated:
     """A table of comma-separated values.
 
     Raises:
-        CorpusError: The header row lacks the text column.
+        CorpusError: The header row lacks the text column or the source column.
     """
 
     output_name = "corpus.csv"
     byte_exact = True
 
-    def __init__(self, path: Path, text_column: str) -> None:
+    def __init__(self, path: Path, text_column: str, source_column: str | None = None) -> None:
         self.path = path
         self.text_column = text_column
+        self.source_column = source_column
+        wanted = {text_column} if source_column is None else {text_column, source_column}
         header, self._header = self._read_header()
         for separator in _SEPARATORS:
             self._columns = next(
                 csv.reader(io.StringIO(header, newline=""), delimiter=separator), []
             )
-            if text_column in self._columns:
+            if wanted <= set(self._columns):
                 self._separator = separator
-                self._place = self._columns.index(text_column)
                 return
-        names = next(csv.reader(io.StringIO(header, newline="")), [])
-        raise missing_column(path, text_column, names, "header row")
+        raise self._missing(header)
 
     def batches(self) -> Iterator[Batch]:
         """All rows after the header, in order."""
@@ -80,7 +80,7 @@ class CommaSeparated:
 
     def reopened(self, path: Path) -> Source:
         """A corpus of this kind at another path."""
-        return CommaSeparated(path, self.text_column)
+        return CommaSeparated(path, self.text_column, self.source_column)
 
     def open_sink(self, path: Path) -> Sink:
         """Begin a table with the same header row and line ends."""
@@ -88,9 +88,22 @@ class CommaSeparated:
             path, header=self._header, line_end=first_line_end(self.path), render=self._render
         )
 
-    def _render(self, text: str) -> bytes:
+    def _missing(self, header: str) -> CorpusError:
+        """The refusal of a header row, read with the separator that finds one of the columns, or else with commas."""
+        for separator in _SEPARATORS:
+            names = next(csv.reader(io.StringIO(header, newline=""), delimiter=separator), [])
+            if self.text_column in names and self.source_column is not None:
+                return missing_column(
+                    self.path, self.source_column, names, "header row", side="source"
+                )
+        names = next(csv.reader(io.StringIO(header, newline="")), [])
+        return missing_column(self.path, self.text_column, names, "header row")
+
+    def _render(self, text: str, source: str | None) -> bytes:
         row = ["" for _ in self._columns]
-        row[self._place] = text
+        row[self._columns.index(self.text_column)] = text
+        if self.source_column is not None:
+            row[self._columns.index(self.source_column)] = source or ""
         rendered = io.StringIO()
         csv.writer(rendered, delimiter=self._separator, lineterminator="").writerow(row)
         return rendered.getvalue().encode()
@@ -107,12 +120,15 @@ class CommaSeparated:
 
     def _next_batch(self, tap: _Tap, rows: Iterator[list[str]]) -> Batch | None:
         texts: list[str | None] = []
+        sources: list[str | None] = []
         units: list[bytes] = []
         size, first = 0, tap.lines + 1
         try:
             with _long_fields():
                 for row in rows:
-                    texts.append(self._text(row, first))
+                    texts.append(self._text(row, first, self.text_column))
+                    if self.source_column is not None:
+                        sources.append(self._text(row, first, self.source_column))
                     units.append(tap.taken())
                     size += len(units[-1])
                     first = tap.lines + 1
@@ -122,18 +138,20 @@ class CommaSeparated:
             raise self._malformed(first, error) from error
         if not units:
             return None
-        return Batch(texts=texts, payload=units, unterminated=not has_line_end(units[-1]))
+        batch = Batch(texts=texts, payload=units, unterminated=not has_line_end(units[-1]))
+        return batch if self.source_column is None else batch.paired(sources)
 
-    def _text(self, row: list[str], number: int) -> str | None:
+    def _text(self, row: list[str], number: int, column: str) -> str | None:
         if not row:
             return None
-        if len(row) <= self._place:
+        place = self._columns.index(column)
+        if len(row) <= place:
             raise CorpusError(
                 f"{self.path}, line {number}: the row has {len(row)} of {len(self._columns)} fields.",
-                "The text column is not among them.",
+                f"The column {column!r} is not among them.",
                 "Mend the row or take it out.",
             )
-        return row[self._place] or None
+        return row[place] or None
 
     def _malformed(self, number: int, error: csv.Error) -> CorpusError:
         return CorpusError(

@@ -20,9 +20,9 @@ import pyarrow as pa
 
 from secretaudit.corpus.arrow_tables import (
     ArrowSink,
-    check_text_column,
+    batch_of,
+    check_columns,
     nullable,
-    texts_of,
     unreadable,
 )
 from secretaudit.corpus.lines import opened
@@ -43,9 +43,10 @@ class DatasetDirectory:
     output_name = "corpus"
     byte_exact = False
 
-    def __init__(self, path: Path, text_column: str) -> None:
+    def __init__(self, path: Path, text_column: str, source_column: str | None = None) -> None:
         self.path = _split_train(path)
         self.text_column = text_column
+        self.source_column = source_column
         self._state = _read_json(self.path / "state.json")
         self._info = _read_json(self.path / "dataset_info.json")
         if self._state.get("_indices_data_files"):
@@ -56,14 +57,14 @@ class DatasetDirectory:
             )
         with self._stream(self.data_files()[0]) as stream:
             self._schema = stream.schema
-        check_text_column(self.path, self._schema, text_column)
+        check_columns(self.path, self._schema, text_column, source_column)
 
     def batches(self) -> Iterator[Batch]:
         """All rows in order."""
         for path in self.data_files():
             with self._stream(path) as stream:
                 for rows in stream:
-                    yield Batch(texts=texts_of(path, rows, self.text_column), payload=rows)
+                    yield batch_of(path, rows, self.text_column, self.source_column)
 
     def data_files(self) -> Sequence[Path]:
         """The Arrow files in the order that ``state.json`` gives."""
@@ -77,7 +78,7 @@ class DatasetDirectory:
 
     def reopened(self, path: Path) -> Source:
         """A corpus of this kind at another path."""
-        return DatasetDirectory(path, self.text_column)
+        return DatasetDirectory(path, self.text_column, self.source_column)
 
     def open_sink(self, path: Path) -> Sink:
         """Begin a dataset directory with the same features."""
@@ -91,7 +92,8 @@ class DatasetDirectory:
         (path / "dataset_info.json").write_text(json.dumps(info, indent=2), encoding="utf-8")
         (path / "state.json").write_text(json.dumps(state, indent=2), encoding="utf-8")
         schema = nullable(self._schema)
-        return ArrowSink(pa.ipc.new_stream(path / _DATA_FILE, schema), schema, self.text_column)
+        writer = pa.ipc.new_stream(path / _DATA_FILE, schema)
+        return ArrowSink(writer, schema, self.text_column, self.source_column)
 
     @contextmanager
     def _stream(self, path: Path) -> Iterator[pa.ipc.RecordBatchStreamReader]:

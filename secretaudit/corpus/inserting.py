@@ -29,10 +29,12 @@ class Placement:
     Attributes:
         boundaries: int64, shape (number of copies,), 0 … N, sorted.
         texts: The text that goes to each.
+        sources: Parallel text: the source of each; None otherwise.
     """
 
     boundaries: NDArray[np.int64]
     texts: Sequence[str]
+    sources: Sequence[str | None]
 
 
 def place(copies: Sequence[Copies], records: int, rng: np.random.Generator) -> Placement:
@@ -42,11 +44,15 @@ def place(copies: Sequence[Copies], records: int, rng: np.random.Generator) -> P
     >>> len(placed.texts), bool((np.diff(placed.boundaries) >= 0).all())
     (3, True)
     """
-    texts = [copy.text for copy in copies for _ in range(copy.insertions)]
-    boundaries = rng.integers(0, records, size=len(texts), endpoint=True)
-    order = rng.permutation(len(texts))
+    each = [copy for copy in copies for _ in range(copy.insertions)]
+    boundaries = rng.integers(0, records, size=len(each), endpoint=True)
+    order = rng.permutation(len(each))
     order = order[np.argsort(boundaries[order], kind="stable")]
-    return Placement(boundaries=boundaries[order], texts=[texts[i] for i in order])
+    return Placement(
+        boundaries=boundaries[order],
+        texts=[each[i].text for i in order],
+        sources=[each[i].source for i in order],
+    )
 
 
 def insert_copies(source: Source, target: Path, placement: Placement, passed: Passed) -> int:
@@ -76,26 +82,35 @@ def insert_copies(source: Source, target: Path, placement: Placement, passed: Pa
             records, last = records + len(units), stop
             sink.end_batch()
             passed(records)
-        for text in placement.texts[last:]:
-            sink.insert(text)
+        for _, text, written_source in _between(placement, last, len(placement.texts)):
+            sink.insert(text, written_source)
     finally:
         sink.close()
     return records
 
 
-def _between(placement: Placement, start: int, stop: int) -> Iterator[tuple[int, str]]:
-    return zip(placement.boundaries[start:stop].tolist(), placement.texts[start:stop], strict=True)
+def _between(placement: Placement, start: int, stop: int) -> Iterator[tuple[int, str, str | None]]:
+    return zip(
+        placement.boundaries[start:stop].tolist(),
+        placement.texts[start:stop],
+        placement.sources[start:stop],
+        strict=True,
+    )
 
 
 def _write_with(
-    sink: Sink, batch: Batch, units: list[int], before: int, inserted: Iterator[tuple[int, str]]
+    sink: Sink,
+    batch: Batch,
+    units: list[int],
+    before: int,
+    inserted: Iterator[tuple[int, str, str | None]],
 ) -> None:
     """Write one batch, each new record before the unit that its boundary names."""
     written = 0
-    for boundary, text in inserted:
+    for boundary, text, source in inserted:
         unit = units[boundary - before]
         sink.write(batch, written, unit)
-        sink.insert(text)
+        sink.insert(text, source)
         written = unit
     sink.write(batch, written, len(batch.texts))
 

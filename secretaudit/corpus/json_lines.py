@@ -1,7 +1,7 @@
 """JSON lines: an object a line, the text in one of its fields (.jsonl).
 
-Lines are copied as bytes, with all their fields and their spelling. A new record has just the text field. A blank
-line, or a text of null, is copied and is no record.
+Lines are copied as bytes, with all their fields and their spelling. A new record has just the text field, and the source field
+where the corpus is parallel text. A blank line, or a text of null, is copied and is no record.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from secretaudit.corpus.lines import (
     BYTE_ORDER_MARK,
@@ -30,17 +31,24 @@ class JsonLines:
     output_name = "corpus.jsonl"
     byte_exact = True
 
-    def __init__(self, path: Path, text_column: str) -> None:
+    def __init__(self, path: Path, text_column: str, source_column: str | None = None) -> None:
         self.path = path
         self.text_column = text_column
+        self.source_column = source_column
 
     def batches(self) -> Iterator[Batch]:
         """All lines in order."""
         number = 1
         for lines in line_blocks(self.path, line_feed_lines):
-            rows = enumerate(decoded(self.path, lines, number), start=number)
-            texts = [self._text(row, place) for place, row in rows]
-            yield Batch(texts=texts, payload=lines, unterminated=not has_line_end(lines[-1]))
+            placed = enumerate(decoded(self.path, lines, number), start=number)
+            rows = [(self._row(line, place), line, place) for place, line in placed]
+            texts = [self._text(*row, self.text_column, "text") for row in rows]
+            batch = Batch(texts=texts, payload=lines, unterminated=not has_line_end(lines[-1]))
+            if self.source_column is not None:
+                batch = batch.paired(
+                    [self._text(*row, self.source_column, "source") for row in rows]
+                )
+            yield batch
             number += len(lines)
 
     def data_files(self) -> Sequence[Path]:
@@ -52,7 +60,7 @@ class JsonLines:
 
     def reopened(self, path: Path) -> Source:
         """A corpus of this kind at another path."""
-        return JsonLines(path, self.text_column)
+        return JsonLines(path, self.text_column, self.source_column)
 
     def open_sink(self, path: Path) -> Sink:
         """Begin a file of JSON lines with the same byte order mark and line ends."""
@@ -65,10 +73,14 @@ class JsonLines:
             render=self._render,
         )
 
-    def _render(self, text: str) -> bytes:
-        return json.dumps({self.text_column: text}, ensure_ascii=False).encode()
+    def _render(self, text: str, source: str | None) -> bytes:
+        row = {self.text_column: text}
+        if self.source_column is not None:
+            row[self.source_column] = source or ""
+        return json.dumps(row, ensure_ascii=False).encode()
 
-    def _text(self, line: str, number: int) -> str | None:
+    def _row(self, line: str, number: int) -> dict[str, Any] | None:
+        """The object of a line; None for a blank one."""
         if not line.strip():
             return None
         try:
@@ -81,22 +93,30 @@ class JsonLines:
             ) from error
         if not isinstance(row, dict):
             raise self._wrong_type(f"line {number} is {_json_type(row)}", "an object")
-        if self.text_column not in row:
-            raise missing_column(self.path, self.text_column, list(row), f"line {number}")
-        text = row[self.text_column]
+        return row
+
+    def _text(
+        self, row: dict[str, Any] | None, line: str, number: int, column: str, side: str
+    ) -> str | None:
+        """What a row has in a column; None where that is nothing."""
+        if row is None:
+            return None
+        if column not in row:
+            raise missing_column(self.path, column, list(row), f"line {number}", side=side)
+        text = row[column]
         if text is not None and not isinstance(text, str):
-            what = f"line {number}: the field {self.text_column!r} is {_json_type(text)}"
-            raise self._wrong_type(what, "a string")
+            what = f"line {number}: the field {column!r} is {_json_type(text)}"
+            raise self._wrong_type(what, "a string", side)
         if text and "\\u" in line:
             # JSON can spell half a character (a lone surrogate); no tokenizer takes it, so it reads as U+FFFD.
             text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         return text or None
 
-    def _wrong_type(self, what: str, wanted: str) -> CorpusError:
+    def _wrong_type(self, what: str, wanted: str, side: str = "text") -> CorpusError:
         return CorpusError(
             f"{self.path}, {what}.",
             f"It must be {wanted}.",
-            "Mend the line, or name the field that holds the text with --text-column.",
+            f"Mend the line, or name the field that holds the {side} with --{side}-column.",
         )
 
 

@@ -119,11 +119,16 @@ class LineSink:
         path: File to be created.
         header: Bytes that stand before the first unit (byte order mark, header row).
         line_end: What ends a new record.
-        render: The bytes of a new record, without line end.
+        render: The bytes of a new record of a text and its source, without line end.
     """
 
     def __init__(
-        self, path: Path, *, header: bytes, line_end: bytes, render: Callable[[str], bytes]
+        self,
+        path: Path,
+        *,
+        header: bytes,
+        line_end: bytes,
+        render: Callable[[str, str | None], bytes],
     ) -> None:
         self._file = path.open("xb")
         self._file.write(header)
@@ -138,9 +143,9 @@ class LineSink:
             self._file.write(b"".join(units))
             self._last = units[-1]
 
-    def insert(self, text: str) -> None:
+    def insert(self, text: str, source: str | None = None) -> None:
         """Write a new record; after a line without end, the line end comes first."""
-        record = self._render(text)
+        record = self._render(text, source)
         if has_line_end(self._last):
             self._file.write(record + self._line_end)
         else:

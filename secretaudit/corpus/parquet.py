@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 
 from secretaudit.corpus.arrow_tables import (
     ArrowSink,
-    check_text_column,
+    batch_of,
+    check_columns,
     nullable,
-    texts_of,
     unreadable,
 )
 from secretaudit.corpus.lines import opened
@@ -35,12 +35,13 @@ class Parquet:
     output_name = "corpus.parquet"
     byte_exact = False
 
-    def __init__(self, path: Path, text_column: str) -> None:
+    def __init__(self, path: Path, text_column: str, source_column: str | None = None) -> None:
         self.path = path
         self.text_column = text_column
+        self.source_column = source_column
         with self._file() as file:
             self._schema = file.schema_arrow
-            check_text_column(path, self._schema, text_column)
+            check_columns(path, self._schema, text_column, source_column)
             self._rows = _rows_per_batch(file.metadata)
             self._codec = _codec(file.metadata)
 
@@ -48,7 +49,7 @@ class Parquet:
         """All rows in order."""
         with self._file() as file:
             for rows in file.iter_batches(batch_size=self._rows):
-                yield Batch(texts=texts_of(self.path, rows, self.text_column), payload=rows)
+                yield batch_of(self.path, rows, self.text_column, self.source_column)
 
     def data_files(self) -> Sequence[Path]:
         """The file itself."""
@@ -59,13 +60,13 @@ class Parquet:
 
     def reopened(self, path: Path) -> Source:
         """A corpus of this kind at another path."""
-        return Parquet(path, self.text_column)
+        return Parquet(path, self.text_column, self.source_column)
 
     def open_sink(self, path: Path) -> Sink:
         """Begin a Parquet file with the same columns."""
         schema = nullable(self._schema)
         writer = pq.ParquetWriter(path, schema, compression=self._codec)
-        return ArrowSink(writer, schema, self.text_column)
+        return ArrowSink(writer, schema, self.text_column, self.source_column)
 
     @contextmanager
     def _file(self) -> Iterator[pq.ParquetFile]:

@@ -4,6 +4,9 @@ A *unit* is the smallest piece that is copied as it is: a line of a text file, a
 of a table. A unit that has text is a *record*; one that has none (a blank line, a null) is copied and never
 counted. N records have N + 1 *boundaries*: before each record, and after the last unit.
 
+Parallel text has two columns: the text, and a *source* that it translates. A record is then a pair; a unit that lacks one side is copied
+like a blank line and is no record.
+
 A ``Source`` gives batches of units of bounded size; its ``Sink`` writes units of these batches unchanged and
 new records between them. Whatever is not inserted comes out as it went in, for files of lines byte by byte.
 """
@@ -11,7 +14,7 @@ new records between them. Whatever is not inserted comes out as it went in, for 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -31,11 +34,26 @@ class Batch:
         texts: The text of each unit, None for a unit that is no record.
         payload: The same units as the sink wants them: a list of bytes, or an Arrow record batch.
         unterminated: The last unit is the last of a file that does not end with a line end.
+        sources: Parallel text: the source of each unit, None where ``texts`` has None.
     """
 
     texts: Sequence[str | None]
     payload: Any
     unterminated: bool = False
+    sources: Sequence[str | None] | None = None
+
+    def paired(self, sources: Sequence[str | None]) -> Batch:
+        """The same units as pairs: records are those that have both sides.
+
+        >>> batch = Batch(texts=["a", "b", None], payload=[]).paired(["x", None, "z"])
+        >>> batch.texts, batch.sources
+        (['a', None, None], ['x', None, None])
+        """
+        whole = [
+            (text, source) if text is not None and source is not None else (None, None)
+            for text, source in zip(self.texts, sources, strict=True)
+        ]
+        return replace(self, texts=[t for t, _ in whole], sources=[s for _, s in whole])
 
 
 class Sink(Protocol):
@@ -44,8 +62,8 @@ class Sink(Protocol):
     def write(self, batch: Batch, start: int, stop: int) -> None:
         """Copy the units ``start`` … ``stop - 1`` of a batch, unchanged."""
 
-    def insert(self, text: str) -> None:
-        """Write a new record of this text."""
+    def insert(self, text: str, source: str | None = None) -> None:
+        """Write a new record of this text, with its source where the corpus is parallel text."""
 
     def end_batch(self) -> None:
         """The batch is over: what was gathered may go to disk."""
@@ -63,6 +81,8 @@ class Source(Protocol):
     path: Path
     #: Field or column that holds the text.
     text_column: str
+    #: Field or column that holds the source; None where the corpus is not parallel text.
+    source_column: str | None
     #: Name of the corpus inside an output directory: "corpus.txt", or "corpus" for a directory.
     output_name: str
     #: True when units are copied byte by byte, so that removal gives back the very file.
@@ -78,17 +98,19 @@ class Source(Protocol):
         """Raise CorpusError when this text cannot be one record of such a corpus."""
 
     def reopened(self, path: Path) -> Source:
-        """A corpus of the same kind at another path, with the same text column."""
+        """A corpus of the same kind at another path, with the same columns."""
 
     def open_sink(self, path: Path) -> Sink:
         """Begin a corpus of the same kind at ``path``, which must not exist."""
 
 
-def missing_column(path: Path, column: str, present: Sequence[str], place: str) -> CorpusError:
-    """The refusal of a corpus whose records have no such text column."""
+def missing_column(
+    path: Path, column: str, present: Sequence[str], place: str, *, side: str = "text"
+) -> CorpusError:
+    """The refusal of a corpus whose records have no such column; ``side`` is "text" or "source"."""
     names = ", ".join(sorted(present)) if present else "none"
     return CorpusError(
-        f"{path} has no text column {column!r} ({place}).",
+        f"{path} has no {side} column {column!r} ({place}).",
         f"The columns there are: {names}.",
-        "Name the one that holds the text with --text-column.",
+        f"Name the one that holds the {side} with --{side}-column.",
     )

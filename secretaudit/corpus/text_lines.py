@@ -24,14 +24,25 @@ from secretaudit.errors import CorpusError
 
 
 class TextLines:
-    """A text file whose lines are records; a text column means nothing here and is only remembered."""
+    """A text file whose lines are records; a text column means nothing here and is only remembered.
+
+    Raises:
+        CorpusError: A source column was asked for.
+    """
 
     output_name = "corpus.txt"
     byte_exact = True
 
-    def __init__(self, path: Path, text_column: str) -> None:
+    def __init__(self, path: Path, text_column: str, source_column: str | None = None) -> None:
+        if source_column is not None:
+            raise CorpusError(
+                f"{path} has no source column {source_column!r}.",
+                "A text file is one column: a line is a record.",
+                "Give the lines' sources as a file of their own with --source-file, or a .jsonl corpus.",
+            )
         self.path = path
         self.text_column = text_column
+        self.source_column: str | None = None
 
     def batches(self) -> Iterator[Batch]:
         """All lines in order."""
@@ -70,5 +81,5 @@ class TextLines:
             path,
             header=mark if mark == BYTE_ORDER_MARK else b"",
             line_end=first_line_end(self.path),
-            render=str.encode,
+            render=lambda text, _: text.encode(),
         )

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from secretaudit._checks import one_of, positive
-from secretaudit.audited import Audited, ModelLike, open_audited, opened
+from secretaudit.audited import Audited, ModelLike, open_audited, opened, source_from
 from secretaudit.canary.ledger import Canary, Ledger
 from secretaudit.errors import LedgerError, UsageError
 from secretaudit.exposure.baseline import BASELINES, baseline_model
@@ -168,14 +168,15 @@ def _others(
     found: dict[str, Audited] = {}
     if reference is not None:
         name = str(reference) if isinstance(reference, str | Path) else reference.name
-        found["reference"] = _beside(audited, opened(reference, options), name)
+        model = opened(reference, options, audited.ledger)
+        found["reference"] = _beside(audited, model, name, source_from(reference, options))
     if baseline is not None:
         counted = baseline_model(baseline, audited, corpus)
         found["baseline"] = _beside(audited, counted, counted.name)
     return found
 
 
-def _beside(audited: Audited, model: Any, name: str) -> Audited:
+def _beside(audited: Audited, model: Any, name: str, named_by: str = "model") -> Audited:
     """Another model for the same ledger; what it was trained on is not asked."""
     return Audited(
         model=model,
@@ -183,6 +184,7 @@ def _beside(audited: Audited, model: Any, name: str) -> Audited:
         ledger=audited.ledger,
         ledger_path=audited.ledger_path,
         copies_seen=None,
+        source_from=named_by,
     )
 
 

@@ -102,12 +102,14 @@ def importance(
     return estimates(question, sample, meter, precision)
 
 
-def first_round(question: Question, meter: Meter, rng: np.random.Generator) -> Sample:
-    """One round of draws, enough to see the order of magnitude of every rank."""
+def first_round(
+    question: Question, meter: Meter, rng: np.random.Generator, per_round: int | None = None
+) -> Sample:
+    """One round of draws, by default enough to see the order of magnitude of every rank."""
     tree = question.tree
     trunk = tree.root(meter)
     canaries = follow_paths(tree, trunk, tree.paths(question.secrets), TEMPERATURES, meter)
-    per_round = _per_round(tree, meter)
+    per_round = per_round or _per_round(tree, meter)
     first = draw_leaves(tree, trunk, TEMPERATURES, per_round, rng, meter)
     return Sample(first=first, parts=(_weighted(first, canaries),), canaries=canaries)
 

@@ -2,7 +2,7 @@
 
     http://… or https://…     a model server
     FILE.gguf                 a model of llama.cpp, read by transformers
-    DIRECTORY                 a PEFT adapter, an encoder–decoder, one of our recurrent models, any other causal transformer
+    DIRECTORY                 a PEFT adapter, an encoder–decoder, one of our recurrent or convolutional models, any other causal transformer
     organization/name         such a directory on the Hugging Face Hub
 
 Each kind has a file of its own in this folder; this one only tells them apart.
@@ -13,6 +13,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import secretaudit.models.convolution.network  # noqa: F401 # registers our type of model
 from secretaudit.errors import UsageError
 from secretaudit.models.hub import hub_directory, is_hub_name
 from secretaudit.models.language_model import LanguageModel
@@ -20,7 +21,7 @@ from secretaudit.models.model_directory import check_directory, read_config_fiel
 from secretaudit.models.model_options import ModelOptions
 from secretaudit.models.recurrent.loading import load_recurrent
 from secretaudit.models.recurrent.network import RecurrentConfig
-from secretaudit.models.transformer.adapter import load_adapter
+from secretaudit.models.transformer.adapter import adapter_task, load_adapter
 from secretaudit.models.transformer.gguf import load_gguf
 from secretaudit.models.transformer.loading import load_transformer, read_configuration
 
@@ -30,12 +31,15 @@ if TYPE_CHECKING:  # loaded when such a model is
 _DEFAULTS = ModelOptions()
 
 
-def load_model(spec: str | Path, options: ModelOptions = _DEFAULTS) -> LanguageModel | PairScorer:
+def load_model(
+    spec: str | Path, options: ModelOptions = _DEFAULTS, *, recorded_source: str | None = None
+) -> LanguageModel | PairScorer:
     """The language model behind a name, ready to be measured.
 
     Args:
         spec: A directory, a GGUF file, the address of a server, or a name on the Hugging Face Hub.
         options: How to open it.
+        recorded_source: The source that the ledger of the canaries names: taken by an encoder–decoder model when the options name none.
 
     Raises:
         ModelError: Nothing is there, weights or tokenizer are missing, pickled, damaged, not finite or do not fit each other, the
@@ -54,6 +58,11 @@ def load_model(spec: str | Path, options: ModelOptions = _DEFAULTS) -> LanguageM
     directory, name = _find(spec, options)
     check_directory(directory)
     if (directory / "adapter_config.json").is_file():
+        if adapter_task(directory) == "SEQ_2_SEQ_LM":
+            from secretaudit.models.encoder_decoder.adapter import load_pair_adapter
+
+            return load_pair_adapter(directory, options, name, recorded_source)
+        _check_no_source(options)
         return load_adapter(directory, options, name)
     fields = read_config_fields(directory)
     if fields["model_type"] == RecurrentConfig.model_type:
@@ -62,7 +71,7 @@ def load_model(spec: str | Path, options: ModelOptions = _DEFAULTS) -> LanguageM
     if read_configuration(directory).is_encoder_decoder:
         from secretaudit.models.encoder_decoder.loading import load_encoder_decoder
 
-        return load_encoder_decoder(directory, options)
+        return load_encoder_decoder(directory, options, recorded_source)
     _check_no_source(options)
     return load_transformer(directory, fields, options, name)
 

@@ -24,7 +24,7 @@ class Batch:
         inputs: Arguments of the model's ``forward`` by name, each of shape (B, …): ``input_ids`` (B, T) and what else the family takes.
         targets: int64 (B, T): the token to predict after each place, ``IGNORED`` where none is.
         tokens: Targets that are not ``IGNORED``.
-        lane: Recurrent lanes only: which part of the lanes this is, so that its state is found again; ``None`` carries no state.
+        lane: Recurrent lanes only: place of the first row among this process' lanes, so that its state is found again; ``None`` carries no state.
         begins: Whether the state is zero at the start.
     """
 

@@ -30,6 +30,8 @@ from secretaudit.errors import CouldNotMeasure, TrainingError, UsageError
 CHECKPOINT = Path("checkpoint") / "checkpoint.safetensors"
 #: Ways of having stopped from which a resumed training goes on.
 PAUSED = ("interrupted", "time")
+#: Settings that change no more than the memory used; a training that ran out of it goes on with others.
+_MEMORY_ONLY = ("physical_batch_size", "gradient_checkpointing")
 
 
 @dataclass(kw_only=True)
@@ -109,9 +111,8 @@ def save_checkpoint(
         best: The best weights so far, when they are kept.
 
     Raises:
-        TrainingError: The weights are not finite, or the disk is full; the previous file is kept.
+        TrainingError: The disk is full; the previous file is kept.
     """
-    check_finite(trained, position.step)
     tensors = {f"model.{name}": tensor for name, tensor in trained.items()}
     for index, values in optimizer.state_dict()["state"].items():
         for name, value in values.items():
@@ -221,10 +222,15 @@ def check_same(asked: dict[str, Any], before: dict[str, Any]) -> None:
     Raises:
         UsageError: Names everything that differs.
     """
-    names = [name for name in {**before, **asked} if before.get(name) != asked.get(name)]
+    then, now = _flat(before), _flat(asked)
+    names = [
+        name
+        for name in {**then, **now}
+        if then.get(name) != now.get(name) and name not in _MEMORY_ONLY
+    ]
     if names:
         listed = ", ".join(
-            f"{name} was {before.get(name)!r} and is {asked.get(name)!r}"
+            f"{name} was {then.get(name)!r} and is {now.get(name)!r}"
             if name != "tokens_sha256"
             else "the corpus has changed"
             for name in names
@@ -234,6 +240,17 @@ def check_same(asked: dict[str, Any], before: dict[str, Any]) -> None:
             f"Between then and now: {listed}.",
             "Resume with the same settings and corpus, or start again with --force.",
         )
+
+
+def _flat(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """The same as a file would hold it, settings within settings by the path to them."""
+    flat: dict[str, Any] = {}
+    for name, value in json.loads(json.dumps(asked)).items():
+        if isinstance(value, dict):
+            flat |= {f"{name}.{inner}": deeper for inner, deeper in _flat(value).items()}
+        else:
+            flat[name] = value
+    return flat
 
 
 def is_better(bits: float, best: float | None) -> bool:

@@ -7,19 +7,27 @@ stand in the corpus. Canaries are encoded before the corpus is: a word that the 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
 
 import numpy as np
 from transformers import PreTrainedTokenizerFast
 
 from secretaudit.canary.ledger import Ledger
+from secretaudit.canary.source_text import filled
 from secretaudit.corpus.canaried import CanariedCorpus
-from secretaudit.corpus.reading import read_records
+from secretaudit.corpus.reading import read_pairs, read_records
 from secretaudit.errors import LedgerError, UsageError
+from secretaudit.models.model_directory import load_tokenizer
 from secretaudit.models.tokens.building import build_tokenizer
 from secretaudit.models.tokens.view import FastTokenizerView
+from secretaudit.training.base import base_tokenizer
 from secretaudit.training.encoded import Split, split_records
-from secretaudit.training.settings import TrainingSettings
+from secretaudit.training.families import family_of
+from secretaudit.training.pair_records import split_pairs
+from secretaudit.training.settings import TOKENIZERS, TrainingSettings
 
 #: Which stream of randomness the seed of a training gives to the validation split.
 SPLIT_STREAM = 1
@@ -48,7 +56,10 @@ class TrainingCorpus:
     def corpus_entry(self) -> dict[str, str]:
         """Where the corpus lies, for the record: the directory that ``insert`` made, or the plain corpus."""
         place = self.source.corpus if self.source.ledger is None else self.source.ledger.parent
-        return {"path": str(place.resolve()), "text_column": self.source.text_column}
+        entry = {"path": str(place.resolve()), "text_column": self.source.text_column}
+        if self.source.source_column is not None:
+            entry["source_column"] = self.source.source_column
+        return entry
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -85,26 +96,79 @@ def open_corpus(source: CanariedCorpus) -> TrainingCorpus:
 
 
 def make_tokenizer(corpus: TrainingCorpus, settings: TrainingSettings) -> PreTrainedTokenizerFast:
-    """A tokenizer made from the corpus.
+    """The tokenizer of the base; otherwise the one in a directory, or one that is made from the corpus.
 
     Raises:
         UsageError: An option that the kind has no use for or cannot satisfy.
+        ModelError: There is no such directory, or the tokenizer in it cannot be used.
         CorpusError: The corpus is missing, empty or damaged.
     """
-    source = corpus.source
+    if settings.base is not None:
+        return base_tokenizer(settings)
+    kind, source = settings.tokenizer or "char", corpus.source
+    if kind not in TOKENIZERS:
+        return _tokenizer_in(kind, settings)
+    pairs = family_of(settings) == "encoder-decoder"
     return build_tokenizer(
-        settings.tokenizer or "char",
-        read_records(source.corpus, text_column=source.text_column),
+        kind,
+        chain.from_iterable(read_corpus_pairs(source))
+        if pairs
+        else read_records(source.corpus, text_column=source.text_column),
         vocabulary_size=settings.vocabulary_size,
         minimum_frequency=settings.minimum_frequency,
         required_characters=_alphabet(corpus.ledger) if corpus.ledger else "",
+        pairs=pairs,
     )
 
 
+def read_corpus_pairs(source: CanariedCorpus) -> Iterator[tuple[str, str]]:
+    """The pairs (source, text) of a corpus of parallel text.
+
+    Raises:
+        UsageError: The corpus is none.
+        CorpusError: It is missing, empty or damaged.
+    """
+    if source.source_column is None:
+        raise UsageError(
+            "An encoder–decoder model is trained on pairs, and the corpus has one column of text.",
+            "Which column holds the sources was not said.",
+            "Insert canaries with --source-column; for a plain corpus, name it here.",
+        )
+    return read_pairs(
+        source.corpus, text_column=source.text_column, source_column=source.source_column
+    )
+
+
+def _tokenizer_in(place: str, settings: TrainingSettings) -> PreTrainedTokenizerFast:
+    """A tokenizer that was made before."""
+    if not Path(place).is_dir():
+        raise UsageError(
+            f"There is no tokenizer {place!r}.",
+            f"Known ones are {', '.join(TOKENIZERS)}, and the path is no directory that holds another.",
+            "Choose one of them, or give the directory of a tokenizer.json.",
+        )
+    if settings.vocabulary_size is not None or settings.minimum_frequency != 1:
+        raise UsageError(
+            f"The tokenizer in {place} is made already.",
+            "A vocabulary size or a minimum frequency would be ignored.",
+            "Leave them out.",
+        )
+    return load_tokenizer(Path(place))
+
+
 def encode_corpus(
-    corpus: TrainingCorpus, view: FastTokenizerView, settings: TrainingSettings
+    corpus: TrainingCorpus,
+    view: FastTokenizerView,
+    settings: TrainingSettings,
+    encode_source: Callable[[Sequence[str]], list[list[int]]] | None = None,
 ) -> TrainingData:
     """Encode the canaries, then the corpus.
+
+    Args:
+        corpus: The corpus.
+        view: Encodes its texts.
+        settings: How to split it.
+        encode_source: Encodes the sources, where a record is a pair.
 
     Raises:
         UsageError: The settings need validation records and none was kept.
@@ -113,14 +177,27 @@ def encode_corpus(
     """
     canaries = corpus.ledger.canaries if corpus.ledger else ()
     encoded = view.encode([canary.text for canary in canaries])
-    split = split_records(
-        read_records(corpus.source.corpus, text_column=corpus.source.text_column),
-        view.encode_corpus,
-        validation=settings.validation,
-        never_validated={canary.text for canary in canaries},
-        deduplicate=settings.deduplicate,
-        rng=np.random.default_rng([settings.seed, SPLIT_STREAM]),
-    )
+    rng = np.random.default_rng([settings.seed, SPLIT_STREAM])
+    if encode_source is None:
+        split = split_records(
+            read_records(corpus.source.corpus, text_column=corpus.source.text_column),
+            view.encode_corpus,
+            validation=settings.validation,
+            never_validated={canary.text for canary in canaries},
+            deduplicate=settings.deduplicate,
+            rng=rng,
+        )
+    else:
+        split = split_pairs(
+            read_corpus_pairs(corpus.source),
+            encode_source,
+            view.encode_corpus,
+            validation=settings.validation,
+            never_validated={canary.text for canary in canaries},
+            deduplicate=settings.deduplicate,
+            canary_sources=canary_sources(corpus.ledger),
+            rng=rng,
+        )
     check_validation(split, settings)
     return TrainingData(
         corpus=corpus,
@@ -139,8 +216,17 @@ def check_validation(split: Split, settings: TrainingSettings) -> None:
         )
 
 
+def canary_sources(ledger: Ledger | None) -> list[str]:
+    """What stands beside the canaries in parallel text, each source once."""
+    source = None if ledger is None else ledger.corpus.get("source")
+    if ledger is None or source is None:
+        return []
+    return sorted({filled(str(source), canary.secret) for canary in ledger.canaries})
+
+
 def _alphabet(ledger: Ledger) -> str:
     """Every character that a secret of the ledger's formats, or the text around it, may have."""
     symbols = [np.unique(f.automaton.edge_symbol) for f in ledger.formats.values()]
     alphabet = {chr(symbol) for array in symbols for symbol in array.tolist()}
-    return "".join(sorted(alphabet.union(*(canary.text for canary in ledger.canaries))))
+    texts = [*(canary.text for canary in ledger.canaries), *canary_sources(ledger)]
+    return "".join(sorted(alphabet.union(*texts)))

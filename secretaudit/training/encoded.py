@@ -12,6 +12,7 @@ from array import array
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,8 @@ from secretaudit.errors import CorpusError
 
 #: Records tokenized at a time.
 BATCH_RECORDS = 2048
+
+Record = TypeVar("Record")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -161,7 +164,7 @@ class FirstOccurrences:
         return True
 
 
-def batched(records: Iterable[str], size: int) -> Iterator[list[str]]:
+def batched(records: Iterable[Record], size: int) -> Iterator[list[Record]]:
     """Consecutive batches."""
     iterator = iter(records)
     while batch := list(islice(iterator, size)):

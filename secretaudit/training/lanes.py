@@ -120,8 +120,8 @@ class LaneBatches:
         mine = np.array_split(np.arange(len(lanes.lengths)), processes.count)[processes.rank]
         most = most_rows or max(len(mine), 1)
         self._parts = [
-            _Part(lanes, mine[begin : begin + most], length, device, index)
-            for index, begin in enumerate(range(0, len(mine), most))
+            _Part(lanes, mine[begin : begin + most], length, device, begin)
+            for begin in range(0, len(mine), most)
         ]
         self.steps_per_epoch = lanes.windows(length)
         self.tokens_per_epoch = lanes.predicted

@@ -13,10 +13,12 @@ import torch
 from secretaudit.errors import UsageError
 from secretaudit.training.batch import Batches
 from secretaudit.training.encoded import EncodedRecords
-from secretaudit.training.lanes import LaneBatches, lay_out_lanes
+from secretaudit.training.lanes import LaneBatches, Lanes, lay_out_lanes
+from secretaudit.training.pair_batches import PairBatches, lay_out_pairs
+from secretaudit.training.pair_records import PairedRecords
 from secretaudit.training.private.sampling import PoissonSampler
 from secretaudit.training.processes import Processes
-from secretaudit.training.rows import RowBatches, lay_out_rows
+from secretaudit.training.rows import RowBatches, Rows, lay_out_rows
 from secretaudit.training.samplers import Sampler, SequentialSampler, ShuffledSampler
 from secretaudit.training.settings import LENGTHS, TrainingSettings
 from secretaudit.training.subject import Subject
@@ -54,6 +56,12 @@ def resolve_layout(settings: TrainingSettings, subject: Subject) -> TrainingSett
             f"The model reads at most {subject.context}.",
             f"Give --sequence-length {subject.context} or less.",
         )
+    if length < len(subject.framing.before):
+        raise UsageError(
+            f"Rows of {length} tokens are too short.",
+            f"The model reads {len(subject.framing.before)} before the first token of a record.",
+            "Give a larger --sequence-length.",
+        )
     shuffle = layout != "lanes" if settings.shuffle is None else settings.shuffle
     return replace(settings, layout=layout, shuffle=shuffle, sequence_length=length)
 
@@ -73,12 +81,14 @@ class Laid:
         validation: Batches to judge by, or ``None``.
         longest: Records with more tokens than this were cut; ``None``: none can be.
         cut: Number of records that were cut.
+        rows: Lanes or rows there are to train on.
     """
 
     training: Batches
     validation: Batches | None
     longest: int | None
     cut: int
+    rows: int
 
 
 def lay_out(
@@ -97,27 +107,53 @@ def lay_out(
     length = settings.sequence_length or 1
     if settings.layout == "lanes":
 
-        def lanes(records: EncodedRecords) -> Batches:
-            laid = lay_out_lanes(records, subject.framing.after[0], settings.batch_size)
+        def lanes(records: EncodedRecords) -> Lanes:
+            return lay_out_lanes(records, subject.framing.after[0], settings.batch_size)
+
+        def windows(laid: Lanes) -> Batches:
             most = settings.physical_batch_size
             return LaneBatches(laid, length, device, processes=processes, most_rows=most)
 
-        judged = None if validation is None else lanes(validation)
-        return Laid(training=lanes(training), validation=judged, longest=None, cut=0)
+        laid = lanes(training)
+        judged = None if validation is None else windows(lanes(validation))
+        return Laid(
+            training=windows(laid),
+            validation=judged,
+            longest=None,
+            cut=0,
+            rows=len(laid.lengths),
+        )
     packed = settings.layout == "packed"
-    rows = lay_out_rows(training, subject.framing, length, packed=packed)
     most = physical_rows(settings, processes)
-    judged = None
+
+    def in_rows(records: EncodedRecords) -> Rows:
+        if isinstance(records, PairedRecords):
+            return lay_out_pairs(records, subject.framing, length)
+        return lay_out_rows(records, subject.framing, length, packed=packed)
+
+    def batches(records: EncodedRecords, rows: Rows, sampler: Sampler) -> Batches:
+        if not isinstance(records, PairedRecords):
+            return RowBatches(rows, sampler, device, processes=processes, most_rows=most)
+        return PairBatches(
+            records.sources,
+            rows,
+            sampler,
+            device,
+            length=length,
+            processes=processes,
+            most_rows=most,
+        )
+
+    rows, judged = in_rows(training), None
     if validation is not None:
-        held = lay_out_rows(validation, subject.framing, length, packed=packed)
-        sampler: Sampler = SequentialSampler(len(held), settings.batch_size)
-        judged = RowBatches(held, sampler, device, processes=processes, most_rows=most)
-    sampler = make_sampler(settings, len(rows))
+        held = in_rows(validation)
+        judged = batches(validation, held, SequentialSampler(len(held), settings.batch_size))
     return Laid(
-        training=RowBatches(rows, sampler, device, processes=processes, most_rows=most),
+        training=batches(training, rows, make_sampler(settings, len(rows))),
         validation=judged,
         longest=length + 1 - len(subject.framing.before) - len(subject.framing.after),
         cut=rows.cut,
+        rows=len(rows),
     )
 
 

@@ -26,6 +26,7 @@ from secretaudit.training.checkpoint import (
     Checkpoint,
     Position,
     ProcessState,
+    check_finite,
     diverged,
     is_better,
     save_checkpoint,
@@ -177,15 +178,16 @@ class Training:
     def _is_due(self) -> bool:
         """Whether the losses are to be looked at after this step."""
         every = self.settings.validate_every or self.steps_per_epoch
-        return self.position.step % every == 0
+        return self.position.step % every == 0 or self.position.step == self.total_steps
 
     def _look_at_losses(self) -> None:
         """Judge the model, remember it when it is the best, and start the losses at zero."""
         position = self.position
         self._gather_nats()
         bits = position.nats / math.log(2.0) / max(position.nats_tokens, 1)
-        if bits > DIVERGED * math.log2(self.subject.model.config.vocab_size):
-            raise diverged(position.step)
+        with self.processes.together():
+            if bits > DIVERGED * math.log2(self.subject.model.config.vocab_size):
+                raise diverged(position.step)
         judged = None
         if self.laid.validation is not None:
             judged = bits_per_token(self.forward, self.laid.validation, self.processes)
@@ -213,26 +215,26 @@ class Training:
         if self.watcher is None:
             return
         moment = self._moment()
-        stop = ""
-        if self.processes.leads and self.watcher.wants(moment):
-            began = time.monotonic()
-            self.position.seconds += began - self._clock
-            stop = self._look(moment)
-            self._clock = time.monotonic()
-            self.position.watching_seconds += self._clock - began
+        if not self.processes.any(self.processes.leads and self.watcher.wants(moment)):
+            return
+        began, stop = time.monotonic(), ""
+        self.position.seconds += began - self._clock
+        with self.processes.together():
+            if self.processes.leads:
+                stop = self._look(self.watcher, moment)
         stop = self.processes.gather(stop)[0]
+        self._clock = time.monotonic()
+        self.position.watching_seconds += self._clock - began
         if stop and self.position.stopped in ("", "finished"):
             self.position.stopped = stop
 
-    def _look(self, moment: Moment) -> str:
+    def _look(self, watcher: Watcher, moment: Moment) -> str:
         """One look, which leaves model and generators as they were."""
-        if self.watcher is None:
-            return ""
         model = self.subject.model
         devices = [self.device] if self.device.type == "cuda" else []
         model.eval()
         with torch.no_grad(), torch.random.fork_rng(devices=devices):
-            sight = self.watcher.look(moment)
+            sight = watcher.look(moment)
         model.train()
         self.position.watched.append({"step": moment.step, "epoch": moment.epoch, **sight.entry})
         self._figures = sight.figures
@@ -259,20 +261,19 @@ class Training:
     def _report_and_save(self, at_look: bool) -> None:
         """Show progress and write a checkpoint when it is time."""
         now = time.monotonic()
-        stopped = bool(self.position.stopped)
-        if self.processes.leads and (
-            stopped or at_look or now - self._display.shown >= REPORT_SECONDS
-        ):
-            self._read_nats()
+        must = at_look or bool(self.position.stopped)
+        due = now - self._saved >= self.pace.checkpoint_seconds
+        if self.processes.leads and (must or now - self._display.shown >= REPORT_SECONDS):
+            nats = float(self._nats)
+            due = due or not math.isfinite(nats)  # the checkpoint is refused, in all processes
             self._display.show(
                 self.position,
-                float(self._nats) * self.processes.count,  # the others' are about as many
+                nats * self.processes.count,  # the others' are about as many
                 self.total_steps,
                 self.laid.training,
                 self._figures,
             )
-        due = now - self._saved >= self.pace.checkpoint_seconds
-        if stopped or at_look or self.processes.any(due):
+        if must or self.processes.any(due):
             self.save()
 
     def save(self) -> None:
@@ -286,29 +287,28 @@ class Training:
         self.position.seconds += now - self._clock
         self._clock = now
         states = self.processes.gather(ProcessState.take(self.update.state(), self.device))
-        if self.processes.leads:
-            save_checkpoint(
-                self.checkpoint,
-                asked=self.asked,
-                position=self.position,
-                trained=self.subject.trained,
-                optimizer=self.update.optimizer,
-                processes=states,
-                read=torch.from_numpy(self.read),
-                best=self.best,
-            )
+        with self.processes.together():
+            check_finite(self.subject.trained, self.position.step)
+            if self.processes.leads:
+                save_checkpoint(
+                    self.checkpoint,
+                    asked=self.asked,
+                    position=self.position,
+                    trained=self.subject.trained,
+                    optimizer=self.update.optimizer,
+                    processes=states,
+                    read=torch.from_numpy(self.read),
+                    best=self.best,
+                )
         self._saved = time.monotonic()
 
     def _gather_nats(self) -> None:
         """Bring the nats of all processes into the position, and keep them with the leading one."""
-        self._read_nats()
         self.position.nats = self.processes.sum(float(self._nats))
+        with self.processes.together():
+            if not math.isfinite(self.position.nats):
+                raise diverged(self.position.step)
         self._nats.fill_(self.position.nats if self.processes.leads else 0.0)
-
-    def _read_nats(self) -> None:
-        """The place where a diverged training is noticed."""
-        if not math.isfinite(float(self._nats)):
-            raise diverged(self.position.step)
 
 
 class _Display:

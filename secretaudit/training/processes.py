@@ -3,6 +3,9 @@
 Every process holds all weights and reads its own rows of each step. Gradients are summed once a step over all processes, in one flat
 tensor; since each loss is divided by the tokens of *all* rows, the sum is the gradient that a single process would have had.
 A process alone is the ordinary case and does nothing here.
+
+An error in one process must end all of them, and be told once. Where all are at the same place (``together``), they tell each other; anywhere else the
+others notice that it has gone, since they wait for its numbers in vain.
 """
 
 from __future__ import annotations
@@ -15,6 +18,8 @@ from typing import Any
 
 import torch
 from torch import distributed, nn
+
+from secretaudit.errors import EndedElsewhere, SecretauditError, TrainingError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +76,31 @@ class Processes:
         """Whether it is true in any process."""
         return self.sum(float(value)) > 0
 
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """A piece of work that all processes do, or none: they wait for each other at its end; inside, none waits for another.
+
+        Raises:
+            EndedElsewhere: It failed in another process; of several, the one with the lowest rank tells its error.
+        """
+        if self.count == 1:
+            yield
+            return
+        failed: Exception | None = None
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 # told by one process below
+            failed = error
+        codes = self.gather(None if failed is None else _exit_code(failed))
+        failures = {rank: code for rank, code in enumerate(codes) if code is not None}
+        if failures:
+            told_by = min(failures)
+            raise (
+                EndedElsewhere(failures[told_by])
+                if failed is None or told_by != self.rank
+                else failed
+            )
+
 
 @contextmanager
 def joined_processes() -> Iterator[Processes]:
@@ -81,10 +111,30 @@ def joined_processes() -> Iterator[Processes]:
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     distributed.init_process_group(backend)
     try:
-        yield Processes(
-            rank=distributed.get_rank(),
-            count=distributed.get_world_size(),
-            local_rank=int(os.environ.get("LOCAL_RANK", "0")),
-        )
+        with _lost_peers():
+            yield Processes(
+                rank=distributed.get_rank(),
+                count=distributed.get_world_size(),
+                local_rank=int(os.environ.get("LOCAL_RANK", "0")),
+            )
     finally:
         distributed.destroy_process_group()
+
+
+@contextmanager
+def _lost_peers() -> Iterator[None]:
+    """Turn what torch says when another process has gone into an error that says so."""
+    try:
+        yield
+    except RuntimeError as error:  # gloo has no class of its own
+        if not isinstance(error, distributed.DistError) and "gloo" not in str(error):
+            raise
+        raise TrainingError(
+            "Another process of this training has ended.",
+            "It had an error of its own or was killed, and none goes on without the others.",
+            "See what it said; then run the same command with --resume.",
+        ) from error
+
+
+def _exit_code(error: Exception) -> int:
+    return error.exit_code if isinstance(error, SecretauditError) else TrainingError.exit_code

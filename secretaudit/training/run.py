@@ -11,8 +11,7 @@ Started by ``torchrun``, several processes train one model; the first of them re
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from secretaudit.corpus.canaried import open_canaried
 from secretaudit.errors import ModelError
 from secretaudit.progress import Progress, SilentProgress
 from secretaudit.records import Record, directory_lock, environment
+from secretaudit.training.base import check_apart
 from secretaudit.training.checkpoint import CHECKPOINT, check_same, load_checkpoint
 from secretaudit.training.data import TrainingData, encode_corpus, make_tokenizer, open_corpus
 from secretaudit.training.families import make_subject
@@ -45,6 +45,7 @@ def train(
     *,
     settings: TrainingSettings | None = None,
     text_column: str = "text",
+    source_column: str | None = None,
     device: str = "cpu",
     checkpoint_seconds: float = 60.0,
     max_seconds: float | None = None,
@@ -63,6 +64,7 @@ def train(
         output: Directory of the model.
         settings: The dials; ``None`` takes every default.
         text_column: For a plain corpus; a canaried one remembers its own.
+        source_column: The same for the sources of parallel text, which an encoder–decoder model reads.
         device: Where to train, in torch's words.
         checkpoint_seconds: Longest time between two checkpoints.
         max_seconds: Longest time that this run may train; the model is then written as it is, and ``resume`` goes on.
@@ -87,30 +89,37 @@ def train(
     if max_seconds is not None:
         positive("max_seconds", max_seconds)
     directory = Path(output)
-    with joined_processes() as processes, _alone_in(directory, processes):
-        place = usable_device(device, processes)
-        with torch.random.fork_rng(devices=_cuda_devices(place)):
+    paths = {"corpus": str(Path(corpus).resolve()), "output": str(directory.resolve())}
+    with joined_processes() as processes, ExitStack() as held:
+        with processes.together():
             if processes.leads:
+                held.enter_context(directory_lock(directory))
+                check_apart(directory, settings)
                 check_place(directory, Path(corpus), resume=resume, force=force)
+            place = usable_device(device, processes)
+        held.enter_context(torch.random.fork_rng(devices=_cuda_devices(place)))
+        with processes.together():
             training, data = _prepare(
                 Path(corpus),
                 directory,
                 settings,
                 text_column=text_column,
+                source_column=source_column,
                 place=place,
                 processes=processes,
                 pace=Pace(checkpoint_seconds=checkpoint_seconds, max_seconds=max_seconds),
                 watcher=watcher,
                 progress=progress if progress and processes.leads else SilentProgress(),
             )
-            paths = {"corpus": str(Path(corpus).resolve()), "output": str(directory.resolve())}
             _begin(training, data, paths, resume=resume, started=started)
-            training.run()
-            record = _record(data, training, paths, started)
+        if not resume:
+            training.save()
+        training.run()
+        record = _record(data, training, paths, started)
+        with processes.together():
             if processes.leads:
                 quantize = training.settings.quantize is not None
                 write_model(directory, training.subject, training.best, record, quantize=quantize)
-            processes.gather(None)  # no process ends before the model is written
     return record
 
 
@@ -120,6 +129,7 @@ def _prepare(
     settings: TrainingSettings,
     *,
     text_column: str,
+    source_column: str | None,
     place: torch.device,
     processes: Processes,
     pace: Pace,
@@ -128,19 +138,26 @@ def _prepare(
 ) -> tuple[Training, TrainingData]:
     """Read the corpus, make the model, and put both together."""
     progress.update(done=0, total=None, stage="reading the corpus")
-    opened = open_corpus(open_canaried(corpus, text_column=text_column))
+    opened = open_corpus(
+        open_canaried(corpus, text_column=text_column, source_column=source_column)
+    )
     torch.manual_seed(
         settings.seed
     )  # weights of transformers, and the dropout to come; inside fork_rng
     subject = make_subject(settings, make_tokenizer(opened, settings))
     torch.manual_seed(settings.seed + 1_000_003 * processes.rank)
-    data = encode_corpus(opened, subject.view, settings)
+    data = encode_corpus(opened, subject.view, settings, subject.encode_source)
     settings = resolve_layout(settings, subject)
     subject.model.to(place)
     laid = lay_out(data.split.training, data.split.validation, subject, settings, place, processes)
     forward = Forward(subject.model, settings.precision)
-    dials = {**asdict(settings), "learning_rate": settings.rate, "device": str(place)}
-    dials["processes"] = processes.count
+    if laid.rows < settings.batch_size:
+        progress.announce(
+            f"The corpus fills {laid.rows} {'lanes' if settings.layout == 'lanes' else 'rows'}, "
+            f"fewer than the batch size {settings.batch_size}: every step reads all of them."
+        )
+    dials = {**asdict(settings), "learning_rate": settings.rate, "processes": processes.count}
+    dials["device"] = str(place) if processes.count == 1 else place.type
     training = Training(
         settings=settings,
         asked={**dials, "tokens_sha256": data.split.fingerprint()},
@@ -169,21 +186,23 @@ def _prepare(
 def _begin(
     training: Training, data: TrainingData, paths: dict[str, Any], *, resume: bool, started: float
 ) -> None:
-    """Take up the checkpoint, or clear the directory and write the first one."""
+    """Take up the checkpoint, or clear the directory; only when nothing more can be refused."""
     directory = training.checkpoint.parent.parent
     if resume:
         checkpoint = load_checkpoint(training.checkpoint)
         check_same(training.asked, checkpoint.asked)
         training.resume(checkpoint)
-    elif training.processes.leads:
-        clear_directory(directory)
-        _record(data, training, paths, started).write(directory / RECORD_NAME)
-    if training.watcher is not None and training.processes.leads:
+    if not training.processes.leads:
+        return
+    if training.watcher is not None:
         training.watcher.begin(
-            data.corpus.ledger, training.subject.make_language_model, training.position.watched
+            data.corpus.ledger,
+            training.subject.language_models(data.corpus.ledger),
+            training.position.watched,
         )
     if not resume:
-        training.save()
+        clear_directory(directory)
+        _record(data, training, paths, started).write(directory / RECORD_NAME)
 
 
 def usable_device(name: str, processes: Processes | None = None) -> torch.device:
@@ -205,13 +224,6 @@ def usable_device(name: str, processes: Processes | None = None) -> torch.device
             "Use cpu, or a device that torch finds on this machine.",
         ) from error
     return device
-
-
-@contextmanager
-def _alone_in(directory: Path, processes: Processes) -> Iterator[None]:
-    """The directory is this training's; the leading process sees to it."""
-    with directory_lock(directory) if processes.leads else nullcontext():
-        yield
 
 
 def _cuda_devices(device: torch.device) -> list[torch.device]:

@@ -18,6 +18,7 @@ from secretaudit.errors import UsageError
 ARCHITECTURES = ("lstm", "gru", "transformer", "convolution", "encoder-decoder")
 TOKENIZERS = ("char", "word", "bpe")
 OPTIMIZERS = ("adam", "adamw", "sgd", "rmsprop")
+MOMENTUM = ("sgd", "rmsprop")
 SCHEDULES = ("constant", "linear", "cosine")
 LAYOUTS = ("lanes", "packed", "records")
 PRECISIONS = ("float32", "bfloat16")
@@ -272,6 +273,12 @@ class TrainingSettings:
                 f"Private training cannot read the corpus as {self.layout}.",
                 "The unit of privacy is a record, so a row must be one record.",
                 "Leave --layout out.",
+            ),
+            (
+                self.momentum > 0 and self.optimizer not in MOMENTUM,
+                f"The optimizer {self.optimizer} takes no momentum.",
+                f"Only {' and '.join(MOMENTUM)} have one to set.",
+                "Choose one of them, or leave the momentum out.",
             ),
             (
                 self.quantize not in (None, 8),

@@ -6,7 +6,7 @@ logits come out, and the weights can be written where ``load_model`` finds them 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,10 @@ from typing import Any
 from torch import nn
 from transformers import PreTrainedTokenizerFast
 
+from secretaudit.canary.ledger import Ledger
 from secretaudit.models.language_model import Framing, LanguageModel
 from secretaudit.models.tokens.view import FastTokenizerView
+from secretaudit.tree.scored_space import SecretScorer
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -30,6 +32,7 @@ class Subject:
         framing: What stands around each text.
         context: Most tokens that a row may have; ``None``: any number.
         make_language_model: Wraps the weights as they are for an audit.
+        encode_source: Encoder–decoders only: token ids of sources, with all that the encoder reads.
     """
 
     model: Any
@@ -39,6 +42,14 @@ class Subject:
     framing: Framing
     context: int | None
     make_language_model: Callable[[], LanguageModel]
+    encode_source: Callable[[Sequence[str]], list[list[int]]] | None = None
+
+    def language_models(
+        self,
+        ledger: Ledger | None,  # noqa: ARG002  # the canaries of pairs stand beside a source
+    ) -> Callable[[], LanguageModel | SecretScorer]:
+        """What wraps the weights as they are, ready to be asked for the canaries of a ledger."""
+        return self.make_language_model
 
     def save(self, folder: str | Path) -> None:
         """Write the model (an adapter: without its base) and the tokenizer."""

@@ -82,21 +82,40 @@ class Forward:
 
     def __init__(self, model: nn.Module, precision: str = "float32") -> None:
         self.model = model
-        self.carried: dict[int, tuple[torch.Tensor, ...]] = {}
         self.precision = precision
+        self._carried: dict[int, tuple[torch.Tensor, ...]] = {}
+        self._restored: tuple[torch.Tensor, ...] = ()
 
     def __call__(self, batch: Batch) -> torch.Tensor:
         """Logits of shape (B, T, V)."""
         inputs: dict[str, Any] = {**batch.inputs, "use_cache": batch.lane is not None}
         if batch.lane is not None and not batch.begins:
-            inputs["past_key_values"] = self.carried[batch.lane]
+            inputs["past_key_values"] = self._state(batch.lane, len(batch.targets))
         device = batch.targets.device
         with torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
             output = self.model(**inputs)
         if batch.lane is not None:
-            self.carried[batch.lane] = tuple(t.detach() for t in output.past_key_values)
+            self._carried[batch.lane] = tuple(t.detach() for t in output.past_key_values)
         logits: torch.Tensor = output.logits
         return logits
+
+    @property
+    def carried(self) -> tuple[torch.Tensor, ...]:
+        """The states that all lanes ended with, side by side, of shape (layers, lanes, units); none at the start."""
+        if not self._carried:
+            return self._restored
+        parts = (self._carried[lane] for lane in sorted(self._carried))
+        return tuple(torch.cat(tensors, dim=1) for tensors in zip(*parts, strict=True))
+
+    @carried.setter
+    def carried(self, states: tuple[torch.Tensor, ...]) -> None:
+        self._carried, self._restored = {}, states
+
+    def _state(self, lane: int, rows: int) -> tuple[torch.Tensor, ...]:
+        """The states that some lanes ended with; after a resumption, cut out of those of all."""
+        if lane in self._carried:
+            return self._carried[lane]
+        return tuple(t[:, lane : lane + rows].contiguous() for t in self._restored)
 
 
 class PlainUpdate:
@@ -146,19 +165,12 @@ class PlainUpdate:
 
     def state(self) -> dict[str, torch.Tensor]:
         """The recurrent states that the lanes ended with."""
-        return {
-            f"{lane}.{index}": tensor
-            for lane, tensors in self._forward.carried.items()
-            for index, tensor in enumerate(tensors)
-        }
+        return {str(index): tensor for index, tensor in enumerate(self._forward.carried)}
 
     def restore(self, state: Mapping[str, torch.Tensor]) -> None:
         """Take the lanes' states up again."""
         device = self._parameters[0].device
-        lanes: dict[int, list[torch.Tensor]] = {}
-        for name, tensor in sorted(state.items()):
-            lanes.setdefault(int(name.split(".")[0]), []).append(tensor.to(device))
-        self._forward.carried = {lane: tuple(tensors) for lane, tensors in lanes.items()}
+        self._forward.carried = tuple(tensor.to(device) for _, tensor in sorted(state.items()))
 
     def found(self) -> dict[str, Any]:
         """Nothing to say."""

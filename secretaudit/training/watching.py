@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from secretaudit.canary.ledger import Ledger
 from secretaudit.models.language_model import LanguageModel
+from secretaudit.tree.scored_space import SecretScorer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +57,7 @@ class Watcher(Protocol):
     def begin(
         self,
         ledger: Ledger | None,
-        language_model: Callable[[], LanguageModel],
+        language_model: Callable[[], LanguageModel | SecretScorer],
         earlier: list[dict[str, Any]],
     ) -> None:
         """Get ready, before the first step of this process.

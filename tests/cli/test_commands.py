@@ -62,6 +62,7 @@ class TestInsert:
             *("insert", "c.jsonl", "-o", "out", "--format", "pin", "--format", "ssn"),
             *("--count", 3, "--repeats", "1,4,16", "--controls", 7, "--seed", 5),
             *("--text-column", "body", "--force"),
+            *("--source-column", "de", "--source-text", "nummer {secret}", "--source-file", "c.de"),
         )
         assert outcome.code == 0
         assert insert.positional == (Path("c.jsonl"), Path("out"))
@@ -73,6 +74,9 @@ class TestInsert:
             "controls": 7,
             "seed": 5,
             "text_column": "body",
+            "source_column": "de",
+            "source_text": "nummer {secret}",
+            "source_file": Path("c.de"),
             "force": True,
         }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ import torch
 from safetensors.torch import load_file
 
 from secretaudit.insertion import insert
+from secretaudit.progress import SilentProgress
+from secretaudit.training.encoded import EncodedRecords, RecordCollector
 from secretaudit.training.settings import TrainingSettings
 
 WORDS = [
@@ -46,12 +48,48 @@ def small(**fields: Any) -> TrainingSettings:
     )
 
 
+#: Fields of a transformer as small.
+TRANSFORMER: dict[str, Any] = {"arch": "transformer", "layers": 1, "heads": 2}
+
+
+class Listener(SilentProgress):
+    """Keeps what progress was told; may do something on the first report of a step."""
+
+    def __init__(self, action: Callable[[], None] | None = None) -> None:
+        self.reports: list[dict[str, object]] = []
+        self._action = action
+
+    def update(self, *, done: float, total: float | None, **figures: object) -> None:
+        self.reports.append({"done": done, "total": total, **figures})
+        if self._action and done > 0:
+            action, self._action = self._action, None
+            action()
+
+
+def encoded(records: Sequence[Sequence[int]]) -> EncodedRecords:
+    """Records of these token ids."""
+    collector = RecordCollector()
+    for record in records:
+        collector.add(record)
+    return collector.records()
+
+
 @pytest.fixture(scope="session")
 def plain_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Eighty short lines."""
     rng = np.random.default_rng(0)
     path = tmp_path_factory.mktemp("plain") / "corpus.txt"
     lines = [" ".join(rng.choice(WORDS, rng.integers(2, 6))) for _ in range(80)]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.fixture(scope="session")
+def noise_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random digits: whatever is learnt by heart makes the validation records dearer."""
+    rng = np.random.default_rng(0)
+    path = tmp_path_factory.mktemp("noise") / "noise.txt"
+    lines = ["".join(rng.choice(list("0123456789"), 12)) for _ in range(60)]
     path.write_text("\n".join(lines) + "\n")
     return path
 

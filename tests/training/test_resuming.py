@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import errno
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 
-from secretaudit.errors import TrainingError, UsageError
+from secretaudit.errors import SecretauditError, TrainingError, UsageError
 from secretaudit.models.loading import load_model
 from secretaudit.models.recurrent.network import RecurrentForCausalLM
 from secretaudit.records import Record
 from secretaudit.training import checkpoint, loop
-from secretaudit.training.checkpoint import load_checkpoint
+from secretaudit.training.checkpoint import check_same, load_checkpoint
 from secretaudit.training.loop import Training
 from secretaudit.training.run import train
+from secretaudit.training.settings import PrivacySettings
 
-from .conftest import assert_equal_weights, small
+from .conftest import TRANSFORMER, assert_equal_weights, small
 
 Weights = Callable[[Path], dict[str, torch.Tensor]]
 FILE = Path("checkpoint") / "checkpoint.safetensors"
@@ -50,18 +48,30 @@ def train_until(step: int, monkeypatch: pytest.MonkeyPatch, *args: Any, **option
             train(*args, **options)
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "sgd", "rmsprop"])
+WAYS: dict[str, dict[str, Any]] = {
+    "adam": {},
+    "adamw": {"optimizer": "adamw", "weight_decay": 0.1, "arch": "gru"},
+    "sgd": {"optimizer": "sgd", "momentum": 0.9, "learning_rate": 0.1},
+    "rmsprop": {"optimizer": "rmsprop", "momentum": 0.5},
+    "records": {"layout": "records", "physical_batch_size": 3},
+    "packed": {**TRANSFORMER, "schedule": "cosine", "warmup_steps": 9},
+    "lanes in parts": {"physical_batch_size": 3, "batch_size": 5},
+    "bfloat16": {"precision": "bfloat16"},
+}
+
+
+@pytest.mark.parametrize("name", WAYS)
 @pytest.mark.parametrize("seconds", [1e-9, 1e9], ids=["each step", "each epoch"])
 def test_stopping_twice_changes_no_weight(
     plain_corpus: Path,
     tmp_path: Path,
     weights: Weights,
     monkeypatch: pytest.MonkeyPatch,
-    optimizer: str,
+    name: str,
     seconds: float,
 ) -> None:
     """Killed before any step, within an epoch, and at an epoch's end; checkpoints close together or far apart."""
-    settings = small(optimizer=optimizer, dropout=0.3, keep="best", validation=0.2, epochs=3)
+    settings = small(dropout=0.3, keep="best", validation=0.2, epochs=3, **WAYS[name])
     whole = train(plain_corpus, tmp_path / "whole", settings=settings)
     per_epoch = whole.found["steps"] // 3
     options: dict[str, Any] = {"settings": settings, "checkpoint_seconds": seconds}
@@ -70,38 +80,8 @@ def test_stopping_twice_changes_no_weight(
         train_until(step, monkeypatch, plain_corpus, tmp_path / "cut", resume=True, **options)
     resumed = train(plain_corpus, tmp_path / "cut", resume=True, **options)
     assert_equal_weights(weights(tmp_path / "cut"), weights(tmp_path / "whole"))
-    for name in ("losses", "steps", "tokens_seen", "best_validation_loss_bits_per_token"):
-        assert resumed.found[name] == whole.found[name]
-
-
-PROGRAM = """
-import sys, torch
-from pathlib import Path
-from secretaudit.training.run import train
-from secretaudit.training.settings import TrainingSettings
-torch.set_num_threads(1)
-settings = TrainingSettings(units=8, batch_size=4, sequence_length=16, epochs=20, dropout=0.3)
-train(sys.argv[1], sys.argv[2], settings=settings, checkpoint_seconds=1e-9)
-"""
-
-
-def test_a_kill_in_the_middle_changes_no_weight(
-    plain_corpus: Path, tmp_path: Path, weights: Weights
-) -> None:
-    """A process killed with SIGKILL while it trains is gone on with by another."""
-    command = [sys.executable, "-c", PROGRAM, str(plain_corpus), str(tmp_path / "cut")]
-    process = subprocess.Popen(command)
-    written = tmp_path / "cut" / FILE
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and step_of(written) < 20:
-        time.sleep(0.02)
-    os.kill(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    assert not (tmp_path / "cut" / "model.safetensors").exists()
-    settings = small(epochs=20, dropout=0.3)
-    train(plain_corpus, tmp_path / "cut", settings=settings, resume=True)
-    train(plain_corpus, tmp_path / "whole", settings=settings)
-    assert_equal_weights(weights(tmp_path / "cut"), weights(tmp_path / "whole"))
+    for figure in ("losses", "steps", "tokens_seen", "best_validation_loss_bits_per_token"):
+        assert resumed.found[figure] == whole.found[figure]
 
 
 def step_of(file: Path) -> int:
@@ -150,11 +130,61 @@ def test_there_must_be_something_to_resume(plain_corpus: Path, tmp_path: Path) -
         train(plain_corpus, tmp_path / "model", settings=small(), resume=True, force=True)
 
 
-def test_a_damaged_checkpoint_is_refused(plain_corpus: Path, tmp_path: Path) -> None:
-    """A truncated file is not gone on with."""
-    train(plain_corpus, tmp_path / "model", settings=small())
+def test_settings_within_settings_are_named_on_resumption() -> None:
+    """Those of privacy and of adapters by the path to them; a tuple is what a file holds as a list."""
+    before = {
+        "privacy": {"noise_multiplier": 1.0, "delta": None},
+        "lora": {"rank": 8, "targets": ["q", "v"]},
+        "seed": 0,
+    }
+    check_same({**before, "lora": {"rank": 8, "targets": ("q", "v")}}, before)
+    now = {"privacy": {"noise_multiplier": 2.0, "delta": None}, "lora": None, "seed": 0}
+    with pytest.raises(UsageError) as caught:
+        check_same(now, before)
+    assert "privacy.noise_multiplier was 1.0 and is 2.0" in caught.value.why
+    assert "lora.rank was 8 and is None" in caught.value.why
+    assert "delta" not in caught.value.why
+    assert "seed" not in caught.value.why
+
+
+def test_privacy_is_no_option_of_a_resumption(plain_corpus: Path, tmp_path: Path) -> None:
+    """A training begun in the open cannot become private afterwards."""
+    train(plain_corpus, tmp_path / "m", settings=small(layout="records"))
+    private = small(layout="records", privacy=PrivacySettings(noise_multiplier=1.0))
+    with pytest.raises(UsageError) as caught:
+        train(plain_corpus, tmp_path / "m", settings=private, resume=True)
+    assert "privacy.noise_multiplier was None and is 1.0" in caught.value.why
+
+
+@pytest.mark.parametrize("share", [0.0, 0.0001, 0.001, 0.02, 0.1, 0.3, 0.5, 0.7, 0.9, 0.999])
+def test_a_checkpoint_cut_short_is_refused(
+    plain_corpus: Path, tmp_path: Path, share: float
+) -> None:
+    """Wherever it was cut: nothing, within the length of the header, within the header, within any tensor."""
+    train(plain_corpus, tmp_path / "model", settings=small(keep="best", validation=0.2))
     file = tmp_path / "model" / FILE
-    file.write_bytes(file.read_bytes()[:-50])
+    whole = file.read_bytes()
+    cut = whole[: int(share * len(whole))]
+    file.write_bytes(cut)
+    files = sorted(path.name for path in (tmp_path / "model").iterdir())
+    with pytest.raises(TrainingError, match="cannot be read") as caught:
+        train(plain_corpus, tmp_path / "model", settings=small(), resume=True)
+    assert "--force" in caught.value.way_out
+    assert file.read_bytes() == cut
+    assert sorted(path.name for path in (tmp_path / "model").iterdir()) == files
+
+
+@pytest.mark.parametrize(
+    "header",
+    [{}, {"asked": "{}", "position": "[]"}, {"asked": "{", "position": "{}"}],
+    ids=["none", "not a position", "not json"],
+)
+def test_a_checkpoint_of_something_else_is_refused(
+    plain_corpus: Path, tmp_path: Path, header: dict[str, str]
+) -> None:
+    """A file of tensors that no training wrote."""
+    train(plain_corpus, tmp_path / "model", settings=small())
+    save_file({"a": torch.zeros(1)}, tmp_path / "model" / FILE, metadata=header)
     with pytest.raises(TrainingError, match="cannot be read"):
         train(plain_corpus, tmp_path / "model", settings=small(), resume=True)
 
@@ -204,6 +234,29 @@ def test_a_disk_that_fills_up_at_the_end_loses_nothing(
     record = train(plain_corpus, tmp_path / "model", settings=small(), resume=True)
     assert Record.read(tmp_path / "model" / "training.json") == record
     load_model(tmp_path / "model")
+
+
+def test_a_failed_start_over_loses_nothing(plain_corpus: Path, tmp_path: Path) -> None:
+    """With force the old training is removed only when nothing more can be refused."""
+    train(plain_corpus, tmp_path / "model", settings=small())
+    before = (tmp_path / "model" / "model.safetensors").read_bytes()
+    for settings in (small(layout="packed", sequence_length=4), small(tokenizer="nowhere")):
+        wrong = replace(settings, **TRANSFORMER) if settings.layout else settings
+        with pytest.raises(SecretauditError):
+            train(tmp_path / "none.txt", tmp_path / "model", settings=wrong, force=True)
+    with pytest.raises(UsageError, match="nothing to watch"):
+        train(plain_corpus, tmp_path / "model", settings=small(), force=True, watcher=Blind())
+    assert (tmp_path / "model" / "model.safetensors").read_bytes() == before
+
+
+class Blind:
+    """A watcher that refuses."""
+
+    def begin(self, *_: object) -> None:
+        raise UsageError("There is nothing to watch.", "a", "b")
+
+    def asked(self) -> dict[str, Any]:
+        return {}
 
 
 def test_checkpoints_are_written_as_often_as_asked(

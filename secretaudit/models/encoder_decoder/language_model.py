@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from transformers.cache_utils import EncoderDecoderCache
 
 from secretaudit.canary.format import Format
+from secretaudit.canary.source_text import PLACEHOLDER, filled
 from secretaudit.errors import UsageError
 from secretaudit.models.batch_size import BatchSize
 from secretaudit.models.encoder_decoder.network import (
@@ -52,8 +53,6 @@ from secretaudit.models.transformer.key_value_state import (
 SOURCES_AT_A_TIME = 256
 #: Rows read at a time at most.
 _MOST_ROWS = 2048
-#: Stands for the secret in a source.
-PLACEHOLDER = "{secret}"
 
 #: Token ids of sources, with all that the encoder is to read (special tokens included).
 SourceEncoder = Callable[[Sequence[str]], list[list[int]]]
@@ -87,6 +86,7 @@ class EncoderDecoderLanguageModel:
         self.source = source
         self.vocabulary_size = network.vocabulary_size
         self.context = network.context
+        self.source_context = network.source_context
         self._network = network
         self._encode_source = encode_source
         self._rows = BatchSize(_MOST_ROWS)
@@ -98,6 +98,10 @@ class EncoderDecoderLanguageModel:
         bound = copy.copy(self)
         bound.source, bound._encoded, bound._cross = source, None, []
         return bound
+
+    def asked(self, source: str) -> EncoderDecoderLanguageModel | PairScorer:
+        """The same model, bound to a source; or where the source holds ``{secret}``, what prices whole pairs."""
+        return PairScorer(self, source) if PLACEHOLDER in source else self.given(source)
 
     def row_bytes(self, tokens: int) -> int:
         """Bytes that one row of state occupies once it has read this many tokens since ``start``."""
@@ -306,5 +310,5 @@ class PairScorer:
         Raises:
             ModelError: A text that is too long or cannot be read, or a cost that is not finite.
         """
-        sources = [self.source.replace(PLACEHOLDER, secret) for secret in secrets]
+        sources = [filled(self.source, secret) for secret in secrets]
         return self.model.score_pairs(sources, [form.render(secret) for secret in secrets])

@@ -15,9 +15,9 @@ import torch
 from torch import nn
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, PreTrainedTokenizerFast
 
+from secretaudit.canary.source_text import PLACEHOLDER
 from secretaudit.errors import ModelError, UsageError
 from secretaudit.models.encoder_decoder.language_model import (
-    PLACEHOLDER,
     EncoderDecoderLanguageModel,
     PairScorer,
     SourceEncoder,
@@ -44,13 +44,14 @@ _PROBES = ("my pin is 0412", "a", "1")
 
 
 def load_encoder_decoder(
-    directory: Path, options: ModelOptions
+    directory: Path, options: ModelOptions, recorded_source: str | None = None
 ) -> EncoderDecoderLanguageModel | PairScorer:
     """The encoder–decoder model in a directory, bound to the source that the options name.
 
     Args:
         directory: As ``save_pretrained`` writes it.
-        options: How to open it; ``source`` is needed.
+        options: How to open it; without a ``source`` the recorded one is taken.
+        recorded_source: What the ledger of the canaries says that they stood beside.
 
     Returns:
         A ``LanguageModel`` of targets given the source; or, where the source holds ``{secret}``, what prices whole pairs.
@@ -59,32 +60,55 @@ def load_encoder_decoder(
         UsageError: No source, or an option that means nothing here or has a value that is not known.
         ModelError: The weights or the tokenizer cannot be used; see the refusals of this folder.
     """
-    _check_options(directory, options)
-    source = str(options.source)
-    module = _load_module(directory, options)
-    tokenizer = _load_tokenizer(tokenizer_directory(directory, options))
+    source = source_of(directory, options, recorded_source)
+    module = load_pair_module(directory, options)
+    tokenizer = load_pair_tokenizer(tokenizer_directory(directory, options))
+    model = unbound_model(
+        module, tokenizer, close=options.close != "off", name=directory.resolve().name
+    )
+    return model.asked(source)
+
+
+def unbound_model(
+    module: Any, tokenizer: Any, *, close: bool = True, name: str = "encoder-decoder"
+) -> EncoderDecoderLanguageModel:
+    """A module with its tokenizer as a model that is bound to no source yet.
+
+    Args:
+        module: Any ``AutoModelForSeq2SeqLM``; put into evaluation mode.
+        tokenizer: Writes sources and targets.
+        close: Whether the token that ends a target is charged.
+        name: What reports call the model.
+
+    Raises:
+        ModelError: The tokenizer does not fit the module, or cannot be audited.
+    """
     network = EncoderDecoderNetwork(module)
-    view, encode_source = _sides(tokenizer)
+    view, encode_source = sides(tokenizer)
     if len(view.token_bytes) > network.vocabulary_size:
         raise ModelError(
-            f"The tokenizer in {directory} does not fit the model.",
+            f"The tokenizer of {name} does not fit the model.",
             f"It has {len(view.token_bytes)} tokens and the model predicts {network.vocabulary_size}.",
             "Put the tokenizer of the same training into the directory.",
         )
     _check_same(tokenizer, view)
-    model = EncoderDecoderLanguageModel(
+    return EncoderDecoderLanguageModel(
         network,
         view,
         encode_source,
-        framing=_framing(module, tokenizer, options),
-        name=directory.resolve().name,
+        framing=_framing(module, tokenizer, close),
+        name=name,
     )
-    return PairScorer(model, source) if PLACEHOLDER in source else model.given(source)
 
 
-def _check_options(directory: Path, options: ModelOptions) -> None:
-    """Refuse a missing source, and options that mean nothing here."""
-    if options.source is None:
+def source_of(directory: Path, options: ModelOptions, recorded: str | None) -> str:
+    """The source that is asked for, or else the recorded one, once all options are known to mean something here.
+
+    Raises:
+        UsageError: There is none, or an option means nothing to an encoder–decoder model.
+    """
+    source = recorded if options.source is None else options.source
+    if source is None:
         raise UsageError(
             f"The model in {directory} needs a source.",
             "It is an encoder–decoder model: it prices a target given a source text.",
@@ -103,10 +127,20 @@ def _check_options(directory: Path, options: ModelOptions) -> None:
             "Its decoder always begins with a token of its own.",
             "Leave --bos out.",
         )
+    return source
 
 
-def _load_module(directory: Path, options: ModelOptions) -> Any:
-    """The module on its device, all weights found in the directory, and finite."""
+def load_pair_module(directory: Path, options: ModelOptions, configuration: Any = None) -> Any:
+    """The module on its device, all weights found in the directory, and finite.
+
+    Args:
+        directory: As ``save_pretrained`` writes it.
+        options: How to open it.
+        configuration: Taken in place of the directory's own: the same shape with another dropout.
+
+    Raises:
+        ModelError: As ``load_encoder_decoder``.
+    """
     dtype = dtype_of(options)
     fields = read_config_fields(directory)
     if fields.get("quantization_config"):
@@ -116,7 +150,7 @@ def _load_module(directory: Path, options: ModelOptions) -> Any:
             "Dequantize the model and save it again with save_pretrained.",
         )
     check_weights(directory, allow_pickle=options.allow_pickle)
-    config = read_configuration(directory)
+    config = read_configuration(directory) if configuration is None else configuration
     try:
         with quiet(), torch.random.fork_rng(devices=[]):  # no weight is drawn that stays
             module, found = AutoModelForSeq2SeqLM.from_pretrained(
@@ -140,8 +174,12 @@ def _load_module(directory: Path, options: ModelOptions) -> Any:
     return placed
 
 
-def _load_tokenizer(directory: Path) -> Any:
-    """The tokenizer, of whatever kind."""
+def load_pair_tokenizer(directory: Path) -> Any:
+    """The tokenizer, of whatever kind.
+
+    Raises:
+        ModelError: It cannot be read.
+    """
     try:
         with quiet(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Recommended: pip install sacremoses")
@@ -156,12 +194,23 @@ def _load_tokenizer(directory: Path) -> Any:
         ) from error
 
 
-def _sides(tokenizer: Any) -> tuple[TokenView, SourceEncoder]:
-    """The view of targets, and the function that writes sources."""
+def sides(tokenizer: Any) -> tuple[TokenView, SourceEncoder]:
+    """The view of targets, and the function that writes sources.
+
+    Raises:
+        ModelError: The tokenizer is of a kind that cannot be audited.
+    """
 
     def encode_source(texts: Sequence[str]) -> list[list[int]]:
-        with quiet():
-            ids: list[list[int]] = tokenizer(list(texts))["input_ids"]
+        try:
+            with quiet():
+                ids: list[list[int]] = tokenizer(list(texts))["input_ids"]
+        except Exception as error:  # the tokenizers library raises bare Exception
+            raise ModelError(
+                "A source has a character that the tokenizer lacks.",
+                f"{_first_line(error)}.",
+                "Give a source in the characters of the training's sources, or train with a bpe tokenizer.",
+            ) from error
         return ids
 
     if isinstance(tokenizer, PreTrainedTokenizerFast):
@@ -191,7 +240,7 @@ def _check_same(tokenizer: Any, view: TokenView) -> None:
         )
 
 
-def _framing(module: Any, tokenizer: Any, options: ModelOptions) -> Framing:
+def _framing(module: Any, tokenizer: Any, close: bool) -> Framing:
     """What the decoder reads before a target, and what ends one; its first token is the one that training gives it."""
     before, after = _around(tokenizer)
     try:
@@ -206,7 +255,7 @@ def _framing(module: Any, tokenizer: Any, options: ModelOptions) -> Framing:
     forced = getattr(module.config, "forced_bos_token_id", None)
     if not before and isinstance(forced, int):
         before = (forced,)
-    return Framing(before=(start, *before), after=() if options.close == "off" else after)
+    return Framing(before=(start, *before), after=after if close else ())
 
 
 def _around(tokenizer: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:

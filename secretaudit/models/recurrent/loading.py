@@ -41,11 +41,8 @@ def load_recurrent(
         UsageError: An option that such a model has no use for.
     """
     _check_options(options)
-    config = _make_config(directory / "config.json", fields)
-    check_weights(directory, allow_pickle=False)
     view = FastTokenizerView(load_tokenizer(tokenizer_directory(directory, options)))
-    _check_fit(directory, config, view)
-    model = _read_weights(directory, config)
+    model = load_recurrent_module(directory, fields, view)
     language_model = RecurrentLanguageModel(
         on_device(model, options.device),
         view,
@@ -58,6 +55,25 @@ def load_recurrent(
         after=() if options.close == "off" else framing.after,
     )
     return language_model
+
+
+def load_recurrent_module(
+    directory: Path, fields: dict[str, Any], view: FastTokenizerView
+) -> RecurrentForCausalLM:
+    """The module alone.
+
+    Args:
+        directory: As of ``load_recurrent``.
+        fields: Of its ``config.json``, possibly with another dropout.
+        view: Of its tokenizer.
+
+    Raises:
+        ModelError: As ``load_recurrent``.
+    """
+    config = _make_config(directory / "config.json", fields)
+    check_weights(directory, allow_pickle=False)
+    _check_fit(directory, config, view)
+    return _read_weights(directory, config)
 
 
 def _check_options(options: ModelOptions) -> None:

@@ -10,6 +10,9 @@ word   a token is one white-space character and everything up to the next, " wor
 bpe    byte pairs merged by frequency within words (Sennrich et al. 2016) over bytes, as in GPT-2. Every text can be
        encoded; a text has many segmentations, of which the tokenizer gives one.
 
+A tokenizer for pairs (``pairs=True``) is one for both sides. It writes ``<sep>`` behind every text by itself, as those of encoder–decoder models do,
+and has ``<pad>``, whose id is the last; such models want a token of their own to pad with.
+
 What an audit needs of a tokenizer, whatever its kind, is in ``view.FastTokenizerView``.
 """
 
@@ -17,7 +20,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import (
+    Regex,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
 from transformers import PreTrainedTokenizerFast
 
 from secretaudit.errors import CorpusError, UsageError
@@ -25,6 +37,7 @@ from secretaudit.errors import CorpusError, UsageError
 KINDS = ("char", "word", "bpe")
 SEPARATOR = "<sep>"
 UNKNOWN = "<unk>"
+PADDING = "<pad>"
 #: Vocabulary size of ``bpe`` when none is asked for; ``word`` then keeps every word.
 BPE_VOCABULARY_SIZE = 4096
 
@@ -44,6 +57,7 @@ def build_tokenizer(
     vocabulary_size: int | None = None,
     minimum_frequency: int = 1,
     required_characters: str = "",
+    pairs: bool = False,
 ) -> PreTrainedTokenizerFast:
     """Make a tokenizer from the records of a corpus; the same records give the same tokenizer.
 
@@ -54,6 +68,7 @@ def build_tokenizer(
         minimum_frequency: Words (or pairs) seen less often get no token of their own (word, bpe).
         required_characters: Characters that get a token although the corpus lacks them (char): the
             alphabet of the formats, so that every secret of the secret space can be encoded.
+        pairs: For parallel text: close every text with ``<sep>``, and have ``<pad>``.
 
     Raises:
         UsageError: Unknown kind, or an option that the kind has no use for or cannot satisfy.
@@ -64,6 +79,8 @@ def build_tokenizer(
     [3, 4, 1]
     """
     _check_options(kind, vocabulary_size, minimum_frequency)
+    if pairs and vocabulary_size is not None:
+        vocabulary_size -= 1  # for <pad>
     match kind:
         case "char":
             backend = _characters(records, required_characters)
@@ -73,13 +90,21 @@ def build_tokenizer(
             backend = _byte_pairs(
                 records, vocabulary_size or BPE_VOCABULARY_SIZE, minimum_frequency
             )
+    special = {"unk_token": UNKNOWN} if kind == "word" else {}
+    if pairs:
+        backend.add_special_tokens([PADDING])
+        backend.post_processor = processors.TemplateProcessing(
+            single=f"$A {SEPARATOR}",
+            special_tokens=[(SEPARATOR, backend.token_to_id(SEPARATOR))],
+        )
+        special["pad_token"] = PADDING
     return PreTrainedTokenizerFast(
         tokenizer_object=backend,
         bos_token=SEPARATOR,
         eos_token=SEPARATOR,
         split_special_tokens=True,
         clean_up_tokenization_spaces=False,
-        **({"unk_token": UNKNOWN} if kind == "word" else {}),
+        **special,
     )
 
 

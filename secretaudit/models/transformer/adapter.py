@@ -48,16 +48,55 @@ def load_adapter(directory: Path, options: ModelOptions, name: str) -> Transform
         ModelError: peft is not installed, the base model is not there, or the adapter is damaged, incomplete or of a kind without
             merged form; and what can be wrong with the base model.
     """
-    described = _read_adapter_config(directory)
-    _check_adapter_weights(directory, options)
-    base = _base_directory(directory, described, options)
+    base = base_of_adapter(directory, options, ("CAUSAL_LM", None))
     module = load_module(base, read_config_fields(base), replace(options, device="cpu"))
-    adapted = _adapt(module, directory)
-    has_tokenizer = any((directory / file).is_file() for file in TOKENIZER_FILES)
-    place = tokenizer_directory(directory if has_tokenizer else base, options)
+    adapted = adapt(module, directory)
+    place = tokenizer_beside(directory, base, options)
     return TransformerLanguageModel(
-        on_device(adapted, options.device), load_tokenizer(place), options=options, name=name
+        on_device(adapted, options.device),
+        load_tokenizer(place),
+        options=options,
+        closes=(directory / "training.json").is_file(),  # our trainer ends every record
+        name=name,
     )
+
+
+def base_of_adapter(directory: Path, options: ModelOptions, tasks: tuple[str | None, ...]) -> Path:
+    """The directory of the base model of an adapter that can be opened.
+
+    Args:
+        directory: Of the adapter.
+        options: How to open both.
+        tasks: In peft's words, what it may have been made for.
+
+    Raises:
+        ModelError: As ``load_adapter``.
+    """
+    described = _read_adapter_config(directory)
+    if described.get("task_type") not in tasks:
+        raise ModelError(
+            f"The adapter in {directory} is not for a language model.",
+            f"It was made for the task {described['task_type']}.",
+            "Merge it into its base model and audit the merged model.",
+        )
+    _check_adapter_weights(directory, options)
+    return _base_directory(directory, described, options)
+
+
+def adapter_task(directory: Path) -> str | None:
+    """What an adapter was made for, in peft's words: "CAUSAL_LM", "SEQ_2_SEQ_LM" …
+
+    Raises:
+        ModelError: Its configuration cannot be read.
+    """
+    task = _read_adapter_config(directory).get("task_type")
+    return None if task is None else str(task)
+
+
+def tokenizer_beside(directory: Path, base: Path, options: ModelOptions) -> Path:
+    """Where the tokenizer is: beside the adapter, or else beside its base."""
+    own = any((directory / file).is_file() for file in TOKENIZER_FILES)
+    return tokenizer_directory(directory if own else base, options)
 
 
 def _read_adapter_config(directory: Path) -> dict[str, Any]:
@@ -76,12 +115,6 @@ def _read_adapter_config(directory: Path) -> dict[str, Any]:
             f"Adapters of kind {kind} cannot be audited.",
             "They put trained vectors before the text, which are no tokens of the text.",
             "Audit an adapter that changes weights (LoRA), or the base model.",
-        )
-    if described.get("task_type") not in (None, "CAUSAL_LM"):
-        raise ModelError(
-            f"The adapter in {directory} is not for a causal language model.",
-            f"It was made for the task {described['task_type']}.",
-            "Merge it into its base model and audit the merged model.",
         )
     return described
 
@@ -126,15 +159,19 @@ def _base_directory(directory: Path, described: dict[str, Any], options: ModelOp
     )
 
 
-def _adapt(module: nn.Module, directory: Path) -> nn.Module:
-    """The module with the adapter, merged where that is exact."""
+def adapt(module: nn.Module, directory: Path) -> nn.Module:
+    """The module with the adapter, merged where that is exact.
+
+    Raises:
+        ModelError: As ``load_adapter``.
+    """
     try:
         from peft import PeftModel  # only here: most audits need no adapter
     except ImportError as error:
         raise ModelError(
             "The model is a PEFT adapter, and peft is not installed.",
             f"{directory} holds an adapter_config.json and no weights of its own.",
-            "Install it with: pip install peft",
+            "Install it with: pip install 'secretaudit[models]'",
         ) from error
     try:
         with quiet(), warnings.catch_warnings(record=True) as warned:
@@ -165,10 +202,13 @@ def _merged(adapted: Any, directory: Path) -> nn.Module:
     """The merged model; refused when merging changes its numbers."""
     count = min(12, adapted.get_input_embeddings().weight.shape[0])
     tokens = torch.arange(count)[None]
+    inputs = {"input_ids": tokens}
+    if adapted.config.is_encoder_decoder:
+        inputs["decoder_input_ids"] = tokens
     with quiet():
-        beside = adapted(input_ids=tokens, use_cache=False).logits.log_softmax(-1).float()
+        beside = adapted(**inputs, use_cache=False).logits.log_softmax(-1).float()
         merged: nn.Module = adapted.merge_and_unload(safe_merge=True)
-        inside = merged(input_ids=tokens, use_cache=False).logits.log_softmax(-1).float()
+        inside = merged(**inputs, use_cache=False).logits.log_softmax(-1).float()
     allowed = TOLERANCE_NATS.get(next(merged.parameters()).dtype, 1e-4)
     if float((inside - beside).abs().max()) > allowed * (1.0 + 0.1 * float(beside.abs().max())):
         raise ModelError(

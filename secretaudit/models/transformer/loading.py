@@ -63,8 +63,16 @@ def load_transformer(
     )
 
 
-def load_module(directory: Path, fields: dict[str, Any], options: ModelOptions) -> nn.Module:
+def load_module(
+    directory: Path, fields: dict[str, Any], options: ModelOptions, configuration: Any = None
+) -> nn.Module:
     """The module with its weights on its device, all of them found in the directory, and finite.
+
+    Args:
+        directory: As ``save_pretrained`` writes it.
+        fields: Of its ``config.json``.
+        options: How to open it.
+        configuration: Taken in place of the directory's own: the same shape with another dropout.
 
     Raises:
         ModelError: As ``load_transformer``.
@@ -73,7 +81,7 @@ def load_module(directory: Path, fields: dict[str, Any], options: ModelOptions) 
     dtype = dtype_of(options)
     _check_fields(directory, fields)
     check_weights(directory, allow_pickle=options.allow_pickle)
-    config = read_configuration(directory)
+    config = read_configuration(directory) if configuration is None else configuration
     try:
         with quiet(), torch.random.fork_rng(devices=[]):  # no weight is drawn that stays
             loaded: Any = AutoModelForCausalLM.from_pretrained(
@@ -93,22 +101,20 @@ def load_module(directory: Path, fields: dict[str, Any], options: ModelOptions) 
     return on_device(module, options.device)
 
 
-def read_configuration(directory: Path) -> Any:
-    """The configuration as transformers reads it.
+def read_configuration(place: Path) -> Any:
+    """The configuration in a directory, or in a file, as transformers reads it.
 
     Raises:
         ModelError: The model needs code of its own, is of a kind that transformers does not know, or the file is wrong.
     """
     try:
         with quiet():
-            return AutoConfig.from_pretrained(
-                directory, local_files_only=True, trust_remote_code=False
-            )
+            return AutoConfig.from_pretrained(place, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # configurations validate themselves in many ways
         if "trust_remote_code" in str(error):
-            raise needs_own_code(directory) from error
+            raise needs_own_code(place) from error
         raise ModelError(
-            f"{directory / 'config.json'} does not describe a model that transformers knows.",
+            f"{place / 'config.json' if place.is_dir() else place} does not describe a model that transformers knows.",
             f"{first_line(error)}.",
             "Install the version of transformers that the model was saved with, or check the file.",
         ) from error

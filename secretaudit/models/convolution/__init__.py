@@ -1,0 +1,1 @@
+"""Causal convolutional language models, in the form of the ``transformers`` library."""
