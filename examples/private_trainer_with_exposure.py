@@ -156,7 +156,8 @@ def main():
     """Train twice and print both."""
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")  # Opacus reminds of secure randomness; use it for real secrets
-    folder = Path(tempfile.mkdtemp())
+    place = tempfile.TemporaryDirectory()  # gone when the example ends
+    folder = Path(place.name)
     made_up = demo_records(340, np.random.default_rng(1))
     (folder / "mail.txt").write_text("\n".join(made_up[:260]))
     secretaudit.insert(

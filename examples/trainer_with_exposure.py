@@ -16,7 +16,8 @@ from secretaudit.demo_corpus import demo_records
 from secretaudit.models.tokens.building import build_tokenizer
 
 torch.set_num_threads(1)
-folder = Path(tempfile.mkdtemp())
+place = tempfile.TemporaryDirectory()  # gone when the example ends
+folder = Path(place.name)
 
 # --- a corpus with canaries: four secret numbers, each said eight times, and twenty controls that are said never ---------
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from secretaudit.progress import Progress
 from secretaudit.training.layout import Laid
 from secretaudit.training.optimizer import make_optimizer
-from secretaudit.training.private.accounting import default_delta, delta_warning
-from secretaudit.training.private.update import PrivateUpdate
 from secretaudit.training.processes import Processes
 from secretaudit.training.settings import TrainingSettings
 from secretaudit.training.subject import Subject
@@ -45,6 +43,10 @@ def make_update(
             clip=settings.gradient_clip,
             smoothing=settings.label_smoothing,
         )
+    # opacus takes a second to import, and most trainings do without
+    from secretaudit.training.private.accounting import default_delta, delta_warning
+    from secretaudit.training.private.update import PrivateUpdate
+
     delta = settings.privacy.delta or default_delta(records)
     warning = delta_warning(delta, records)
     if warning:

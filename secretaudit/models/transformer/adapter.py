@@ -75,7 +75,7 @@ def base_of_adapter(directory: Path, options: ModelOptions, tasks: tuple[str | N
     described = _read_adapter_config(directory)
     if described.get("task_type") not in tasks:
         raise ModelError(
-            f"The adapter in {directory} is not for a language model.",
+            f"The adapter in {directory} is not for a causal language model or an encoder–decoder.",
             f"It was made for the task {described['task_type']}.",
             "Merge it into its base model and audit the merged model.",
         )
@@ -84,7 +84,7 @@ def base_of_adapter(directory: Path, options: ModelOptions, tasks: tuple[str | N
 
 
 def adapter_task(directory: Path) -> str | None:
-    """What an adapter was made for, in peft's words: "CAUSAL_LM", "SEQ_2_SEQ_LM" …
+    """What an adapter was made for, in peft's words, such as "CAUSAL_LM".
 
     Raises:
         ModelError: Its configuration cannot be read.
