@@ -187,7 +187,7 @@ _SECTIONS: dict[str, tuple[Spec, ...]] = {
     ),
     "Exposure while training": (
         (("--audit-every",), {"type": Every(), "help": "Measure the canaries' exposure every so many steps, or each epoch."}),
-        (("--audit-draws",), {"type": _COUNT, "default": None, "help": "Secrets drawn for each look."}),
+        (("--audit-draws",), {"type": click.IntRange(min=300), "help": "Secrets drawn for each look, at least 300; by default 1536."}),
         (("--audit-share",), {"type": click.FloatRange(min=0, max=1, min_open=True), "help": "Most time that looking may take, as a share of training; by default 0.1."}),
         (("--stop-over",), {"type": click.FloatRange(min=0), "metavar": "BITS", "help": "Stop when a canary's exposure is surely above."}),
     ),

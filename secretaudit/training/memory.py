@@ -22,7 +22,7 @@ def memory_errors(position: Position) -> Iterator[None]:
         raise TrainingError(
             f"Memory ran out in step {position.step + 1}.",
             f"{_first_line(error)}.",
-            "Give a smaller --physical-batch-size (the result stays the same), or --gradient-checkpointing; then --resume.",
+            "Give a smaller --physical-batch-size (the result stays the same) and --resume, or train a smaller model.",
         ) from error
 
 

@@ -177,7 +177,7 @@ class TestTrain:
             (("--dp-delta", 1e-5), "would not be private"),
             (("--no-poisson",), "would not be private"),
             (("--lora-alpha", 4), "No adapters would be trained"),
-            (("--audit-draws", 100), "would not be measured"),
+            (("--audit-draws", 400), "would not be measured"),
             (("--dp-epsilon", 0), "epsilon must be finite and above 0"),
             (("--dp-epsilon", "inf"), "epsilon must be finite and above 0"),
             (("--dp-epsilon", 1, "--noise-multiplier", 1), "either epsilon or a noise multiplier"),

@@ -142,7 +142,7 @@ def run(study: Study, sizes: Sizes) -> Outcome:
             "exposure",
             "controls",
             "paper",
-        ],  # fmt: skip
+        ],
         rows=[
             [
                 *map(str, shape),

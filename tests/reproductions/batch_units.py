@@ -7,6 +7,7 @@ steps or loss) is not known to us.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 from secretaudit.training.settings import TrainingSettings
@@ -140,6 +141,6 @@ def orderings(cells: dict[tuple[int, int], Cell], sizes: Sizes) -> list[Ordering
         Ordering(
             claim="The batch size of the peak does not grow with the units",
             seen=", ".join(f"{u} units: {peak[u]}" for u in units),
-            holds=all(peak[a] >= peak[b] for a, b in zip(units, units[1:], strict=False)),
+            holds=all(peak[a] >= peak[b] for a, b in itertools.pairwise(units)),
         ),
     ]

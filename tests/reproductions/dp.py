@@ -7,6 +7,7 @@ exposes. At ε = 10^9 there is hardly any noise, so that what is left of the def
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 from secretaudit.training.settings import PrivacySettings, TrainingSettings
@@ -177,7 +178,7 @@ def orderings(cells: dict[tuple[str, float | None], Cell]) -> list[Ordering]:
         Ordering(
             claim="Less privacy costs less loss (falling with ε)",
             seen=", ".join(f"{value:.2f}" for value in losses),
-            holds=all(a >= b for a, b in zip(losses, losses[1:], strict=False)),
+            holds=all(a >= b for a, b in itertools.pairwise(losses)),
         ),
         Ordering(
             claim="Private training costs loss at every ε",

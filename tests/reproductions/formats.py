@@ -100,7 +100,7 @@ def run(study: Study, sizes: Sizes) -> Outcome:
             f"epoch {last}",
             "paper, 10",
             f"controls, epoch {last}",
-        ],  # fmt: skip
+        ],
         rows=[
             [
                 FORMATS[name][0],

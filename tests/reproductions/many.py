@@ -7,6 +7,7 @@ fewer of each come out, and repeated insertions make up for it.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import secretaudit
@@ -161,13 +162,13 @@ def orderings(
     growing = all(
         shares[a, count] <= shares[b, count]
         for count in counts
-        for a, b in zip(insertions, insertions[1:], strict=False)
+        for a, b in itertools.pairwise(insertions)
     )
     return [
         Ordering(
             claim="Inserted once, fewer come out the more there are",
             seen=", ".join(f"{share:.0%}" for share in once),
-            holds=all(a >= b for a, b in zip(once, once[1:], strict=False)) and once[0] > once[-1],
+            holds=all(a >= b for a, b in itertools.pairwise(once)) and once[0] > once[-1],
         ),
         Ordering(
             claim="More insertions never bring fewer out, whatever the number of canaries",

@@ -225,7 +225,7 @@ def test_a_process_alone_needs_no_agreement() -> None:
 
 @pytest.mark.slow
 def test_torchrun_trains_and_refuses(plain_corpus: Path, tmp_path: Path) -> None:
-    """The real launcher and the real command line: two processes, one table, one message, exit code 2 in each."""
+    """The real launcher and the real command line: two processes, one table, one message, exit code 2."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     command += ["-m", "secretaudit", "train", str(plain_corpus), "-o", str(tmp_path / "m")]
     command += ["--units", "8", "--epochs", "1"]
@@ -234,4 +234,5 @@ def test_torchrun_trains_and_refuses(plain_corpus: Path, tmp_path: Path) -> None
     second = subprocess.run(command, capture_output=True, text=True, check=False)
     assert second.returncode != 0
     assert second.stderr.count("holds a training already") == 1
-    assert second.stderr.count("exitcode  : 2") == 2
+    assert "exitcode  : 2" in second.stderr  # the launcher may end the other process before it ends itself
+    assert "exitcode  : 3" not in second.stderr
