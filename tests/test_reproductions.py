@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,8 @@ def study(tmp_path: Path) -> Study:
 def test_an_experiment_runs_to_its_table(name: str, study: Study, tmp_path: Path) -> None:
     """Every row has as many cells as the table has columns, every ordering a verdict, and the document reads back."""
     experiment = EXPERIMENTS[name]
+    if name == "translation":
+        study = replace(study, lines=tuple(f"{line}\t{line}" for line in study.lines))
     outcome = experiment.run(study, experiment.TINY)
     assert outcome.rows and outcome.orderings
     assert all(len(row) == len(outcome.columns) for row in outcome.rows)

@@ -28,6 +28,11 @@ from secretaudit.atomic import disk_errors
 from secretaudit.errors import CouldNotMeasure, TrainingError, UsageError
 
 CHECKPOINT = Path("checkpoint") / "checkpoint.safetensors"
+#: What is compared by its hash, in words.
+_HASHES = {
+    "tokens_sha256": "the corpus has changed",
+    "frozen_sha256": "the base has changed",
+}
 #: Ways of having stopped from which a resumed training goes on.
 PAUSED = ("interrupted", "time")
 #: Settings that change no more than the memory used; a training that ran out of it goes on with others.
@@ -230,9 +235,7 @@ def check_same(asked: dict[str, Any], before: dict[str, Any]) -> None:
     ]
     if names:
         listed = ", ".join(
-            f"{name} was {then.get(name)!r} and is {now.get(name)!r}"
-            if name != "tokens_sha256"
-            else "the corpus has changed"
+            _HASHES.get(name, f"{name} was {then.get(name)!r} and is {now.get(name)!r}")
             for name in names
         )
         raise UsageError(

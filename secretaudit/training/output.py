@@ -46,6 +46,9 @@ def check_place(directory: Path, corpus: Path, *, resume: bool, force: bool) -> 
             "It is not empty, and nothing is overwritten unasked.",
             "Add --resume to go on with it, --force to replace it, or choose another directory.",
         )
+    with writing(directory):
+        for left_over in directory.glob(f".{RECORD_NAME}.*.partial"):  # of a kill at the very start
+            left_over.unlink()
     check_output(directory, force=force, kind="training")
 
 
@@ -53,7 +56,8 @@ def clear_directory(directory: Path) -> None:
     """An empty output directory; ``check_place`` has allowed it."""
     with writing(directory):
         directory.mkdir(parents=True, exist_ok=True)
-        for entry in directory.iterdir():
+        # the record last: a kill on the way leaves what says that the directory is ours
+        for entry in sorted(directory.iterdir(), key=lambda entry: entry.name == RECORD_NAME):
             if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry)
             else:

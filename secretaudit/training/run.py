@@ -160,7 +160,11 @@ def _prepare(
     dials["device"] = str(place) if processes.count == 1 else place.type
     training = Training(
         settings=settings,
-        asked={**dials, "tokens_sha256": data.split.fingerprint()},
+        asked={
+            **dials,
+            "tokens_sha256": data.split.fingerprint(),
+            "frozen_sha256": subject.frozen_sha256(),
+        },
         subject=subject,
         forward=forward,
         update=make_update(
@@ -239,7 +243,8 @@ def _record(
     last = history[-1] if history else {"training": None, "validation": None}
     subject, settings = training.subject, training.settings
     asked = {**paths, **training.asked}
-    asked.pop("tokens_sha256")
+    for name in ("tokens_sha256", "frozen_sha256"):
+        asked.pop(name)
     if training.watcher is not None:
         asked["watcher"] = training.watcher.asked()
     found = {

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 from transformers import PreTrainedTokenizerFast
 
@@ -55,6 +56,15 @@ class Subject:
         """Write the model (an adapter: without its base) and the tokenizer."""
         self.model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
+
+    def frozen_sha256(self) -> str | None:
+        """SHA-256 of the weights that training leaves alone, which no checkpoint holds; ``None`` when there are none."""
+        frozen = [(n, p) for n, p in self.model.named_parameters() if not p.requires_grad]
+        digest = hashlib.sha256()
+        for name, parameter in frozen:
+            digest.update(name.encode())
+            digest.update(parameter.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+        return digest.hexdigest() if frozen else None
 
     @property
     def trained(self) -> dict[str, nn.Parameter]:

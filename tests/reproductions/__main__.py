@@ -36,7 +36,8 @@ def main() -> int:
     experiment = EXPERIMENTS[given.name]
     sizes = experiment.FULL if given.full else experiment.SMALL
     started = time.time()
-    with study_of(penn_treebank(given.data), given.seed) as study:
+    lines = getattr(experiment, "corpus_lines", penn_treebank)(given.data)
+    with study_of(lines, given.seed) as study:
         outcome = experiment.run(study, sizes)
     print(printed(outcome))
     path = write_outcome(

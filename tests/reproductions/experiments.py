@@ -1,4 +1,7 @@
-"""The experiments by name. Each is a module with ``TINY``, ``SMALL`` and ``FULL`` sizes and ``run(study, sizes)``."""
+"""The experiments by name.
+
+Each is a module with ``TINY``, ``SMALL`` and ``FULL`` sizes and ``run(study, sizes)``; where the corpus is not Penn Treebank, ``corpus_lines(data)`` reads it.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from tests.reproductions import (
     formats,
     many,
     minibatch,
+    translation,
 )
 
 EXPERIMENTS: dict[str, Any] = {
@@ -24,4 +28,5 @@ EXPERIMENTS: dict[str, Any] = {
     "architectures": architectures,
     "defences": defences,
     "dp": dp,
+    "translation": translation,
 }

@@ -170,30 +170,28 @@ class Study:
             checkpoint_seconds=600.0,
         )
         rows = secretaudit.expose(model, seed=self.seed).found["canaries"]
-        exposures: dict[int, list[float]] = {}
-        for row in rows:
-            exposures.setdefault(row["insertions"], []).append(_bits(row))
         return Cell(
             model=model,
             training=training.found,
-            exposures=exposures,
+            exposures=exposures_of(rows),
             loss=held_out_bits(model, corpus),
             bounds=sum(row["exposure_bits"] is None for row in rows),
         )
 
 
-def _bits(row: dict[str, Any]) -> float:
-    known = row["exposure_bits"]
-    return float(row["exposure_low_bits"] if known is None else known)
+def exposures_of(rows: Iterable[dict[str, Any]]) -> dict[int, list[float]]:
+    """Exposures of a record's canaries by their insertions; what they are at least where no more is known."""
+    found: dict[int, list[float]] = {}
+    for row in rows:
+        known = row["exposure_bits"]
+        bits = row["exposure_low_bits"] if known is None else known
+        found.setdefault(row["insertions"], []).append(float(bits))
+    return found
 
 
 def watched_exposures(look: dict[str, Any]) -> dict[int, list[float]]:
-    """Exposures at one look of an ``ExposureMonitor``, by insertions."""
-    found: dict[int, list[float]] = {}
-    for row in look["exposures"]:
-        known = row["exposure_bits"]
-        found.setdefault(row["insertions"], []).append(row["low_bits"] if known is None else known)
-    return found
+    """The same at one look of an ``ExposureMonitor``."""
+    return exposures_of({**row, "exposure_low_bits": row["low_bits"]} for row in look["exposures"])
 
 
 def held_out_bits(model: Path, corpus: Path) -> float:

@@ -168,3 +168,35 @@ def test_a_kill_while_the_model_is_written_leaves_a_whole_one_or_none(
     train(plain_corpus, tmp_path / "m", settings=settings, resume=True)
     assert not list((tmp_path / "m").glob("**/.*"))
     assert_equal_weights(weights(tmp_path / "m"), weights(tmp_path / "whole"))
+
+
+def test_a_kill_at_the_very_start_leaves_nothing_in_the_way(
+    plain_corpus: Path, tmp_path: Path
+) -> None:
+    """Half a record under its temporary name, in a new directory, is cleared away; what others put there is not."""
+    left_over = tmp_path / "m" / ".training.json.0123456789ab.partial"
+    left_over.parent.mkdir()
+    left_over.write_text("{")
+    assert train(plain_corpus, tmp_path / "m", settings=small(epochs=1)).found["stopped"]
+    assert not left_over.exists()
+
+
+def test_a_kill_while_an_old_training_is_removed_leaves_it_replaceable(
+    plain_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever was removed so far, the record still says whose directory it is."""
+    settings = small(epochs=1)
+    train(plain_corpus, tmp_path / "m", settings=settings)
+    plain = Path.unlink
+
+    def unlink_or_die(self: Path, missing_ok: bool = False) -> None:
+        if self == tmp_path / "m" / "training.json":
+            os.kill(os.getpid(), signal.SIGKILL)
+        plain(self, missing_ok)
+
+    again = partial(train, plain_corpus, tmp_path / "m", settings=settings, force=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", unlink_or_die)
+        assert killed(again, after=30.0)
+    assert [path.name for path in (tmp_path / "m").iterdir()] == ["training.json"]
+    assert again().found["stopped"] == "finished"

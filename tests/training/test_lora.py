@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from secretaudit.errors import ModelError, UsageError
 from secretaudit.models.loading import load_model
@@ -130,6 +131,19 @@ def test_adapters_go_on_to_the_same_weights(base: Path, canaried: Path, tmp_path
     assert_equal_weights(
         *(load_file(tmp_path / name / "adapter_model.safetensors") for name in ("whole", "parts"))
     )
+
+
+def test_another_base_is_refused_on_resumption(base: Path, canaried: Path, tmp_path: Path) -> None:
+    """The checkpoint holds adapters only, so they must not be put on weights that changed meanwhile."""
+    moved = tmp_path / "base"
+    shutil.copytree(base, moved)
+    train(canaried, tmp_path / "model", settings=adapting(moved))
+    weights = load_file(moved / "model.safetensors")
+    weights["transformer.wpe.weight"] += 0.01
+    save_file(weights, moved / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UsageError, match="cannot be resumed") as caught:
+        train(canaried, tmp_path / "model", settings=adapting(moved), resume=True)
+    assert "the base has changed" in caught.value.why
 
 
 def test_adapters_under_computed_activations_are_trained(base: Path) -> None:

@@ -234,5 +234,7 @@ def test_torchrun_trains_and_refuses(plain_corpus: Path, tmp_path: Path) -> None
     second = subprocess.run(command, capture_output=True, text=True, check=False)
     assert second.returncode != 0
     assert second.stderr.count("holds a training already") == 1
-    assert "exitcode  : 2" in second.stderr  # the launcher may end the other process before it ends itself
+    assert (
+        "exitcode  : 2" in second.stderr
+    )  # the launcher may end the other process before it ends itself
     assert "exitcode  : 3" not in second.stderr
