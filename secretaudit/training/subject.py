@@ -6,6 +6,7 @@ logits come out, and the weights can be written where ``load_model`` finds them 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -19,6 +19,7 @@ from typing import Any
 import secretaudit
 from secretaudit.canary.format import Format
 from secretaudit.training.settings import TrainingSettings
+from secretaudit.tree import Budget
 from tests.reproductions.outcome import Ordering, Outcome
 from tests.reproductions.study import CHANCE, Mean, Study, exposures_of
 
@@ -31,7 +32,12 @@ FORM = Format("ssn-german", "meine sozialversicherungsnummer ist {digits:3}-{dig
 
 @dataclass(frozen=True, kw_only=True)
 class Sizes:
-    """How large the experiment is; ``pairs`` are the first ones."""
+    """How large the experiment is.
+
+    Attributes:
+        pairs: The first ones of the corpus.
+        nodes: Budget of the measurement; ``None``: the method's own.
+    """
 
     pairs: int
     layers: int
@@ -45,6 +51,7 @@ class Sizes:
     learning_rate: float = 2e-3
     controls: int = 12
     validation: float = 0.05
+    nodes: int | None = None
 
 
 TINY = Sizes(
@@ -58,6 +65,7 @@ TINY = Sizes(
     canaries=1,
     insertions=(1, 2),
     controls=2,
+    nodes=500,
 )
 SMALL = Sizes(
     pairs=3_000,
@@ -154,7 +162,9 @@ def trained(study: Study, sizes: Sizes, source: str) -> dict[str, Any]:
         seed=study.seed,
     )
     training = secretaudit.train(place / "canaried", place / "model", settings=settings).found
-    rows = secretaudit.expose(place / "model", seed=study.seed).found["canaries"]
+    budget = None if sizes.nodes is None else Budget(nodes=sizes.nodes)
+    exposure = secretaudit.expose(place / "model", seed=study.seed, budget=budget)
+    rows = exposure.found["canaries"]
     return {
         "exposures": exposures_of(rows),
         "bounds": {

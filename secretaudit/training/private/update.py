@@ -17,6 +17,7 @@ The noise follows from the seed of the training, as everything does. Whoever kno
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -104,6 +105,7 @@ class PrivateUpdate:
         )
         self._noisy.attach_step_hook(self._accountant.get_optimizer_hook_fn(sample_rate))
         self._mode: Mode | None = None
+        self._gradients: str | None = None
         self._why = "No record was read yet."
         self._has_moved = False
 
@@ -135,21 +137,22 @@ class PrivateUpdate:
             self._mode, self._why = choose_mode(
                 self._forward, self.trained, self._privacy.gradients, batch, self._smoothing
             )
+            self._gradients = self._mode.name
         return self._mode
 
     def state(self) -> dict[str, torch.Tensor]:
-        """The state of the noise's generator, and the accountant's history as JSON in bytes."""
-        history = write_history(self._accountant.history).encode()
+        """The state of the noise's generator, and the accountant's history and how gradients were had, as text in bytes."""
         return {
             "noise": self._generator.get_state().clone(),
-            "history": torch.frombuffer(bytearray(history), dtype=torch.uint8),
+            "history": _as_bytes(write_history(self._accountant.history)),
+            "gradients": _as_bytes(json.dumps([self._gradients, self._why])),
         }
 
     def restore(self, state: Mapping[str, torch.Tensor]) -> None:
         """Go on with the same noise and the same account."""
         self._generator.set_state(state["noise"].cpu().to(torch.uint8))
-        history = bytes(state["history"].cpu().numpy().tobytes()).decode()
-        self._accountant.history = read_history(history)
+        self._accountant.history = read_history(_as_text(state["history"]))
+        self._gradients, self._why = json.loads(_as_text(state["gradients"]))
 
     def found(self) -> dict[str, Any]:
         """Privacy spent by the steps so far, and how, as plain JSON.
@@ -171,7 +174,7 @@ class PrivateUpdate:
             "steps": sum(steps for _, _, steps in history),
             "accountant": accountant,
             "max_grad_norm": settings.max_grad_norm,
-            "gradients": None if self._mode is None else self._mode.name,
+            "gradients": self._gradients,
             "gradients_why": self._why,
             "unit": "record",
             "poisson": settings.poisson,
@@ -192,6 +195,15 @@ class PrivateUpdate:
                 "The learning rate is so small that no weight changes in its precision, or the optimizer trains other tensors.",
                 "Raise the learning rate; a model must be on its device before private training begins.",
             )
+
+
+def _as_bytes(text: str) -> torch.Tensor:
+    """Text in the form in which a checkpoint holds it: uint8, UTF-8."""
+    return torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8)
+
+
+def _as_text(tensor: torch.Tensor) -> str:
+    return bytes(tensor.cpu().numpy().tobytes()).decode()
 
 
 def _privacy_of(settings: TrainingSettings) -> PrivacySettings:
