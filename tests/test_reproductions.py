@@ -29,20 +29,20 @@ def study(tmp_path: Path) -> Study:
     return Study(lines=tuple(lines), place=tmp_path, seed=1)
 
 
-@pytest.mark.parametrize("name", sorted(EXPERIMENTS))
+@pytest.mark.parametrize("name", [name for name in EXPERIMENTS if name != "formats-ten-at-once"])
 def test_an_experiment_runs_to_its_table(name: str, study: Study, tmp_path: Path) -> None:
     """Every row has as many cells as the table has columns, every ordering a verdict, and the document reads back."""
     experiment = EXPERIMENTS[name]
     if name == "translation":
         study = replace(study, lines=tuple(f"{line}\t{line}" for line in study.lines))
-    outcome = experiment.run(study, experiment.TINY)
+    outcome = experiment.run(study, experiment.tiny)
     assert outcome.rows and outcome.orderings
     assert all(len(row) == len(outcome.columns) for row in outcome.rows)
     path = write_outcome(
         tmp_path / "out",
         name,
         outcome,
-        sizes=experiment.TINY,
+        sizes=experiment.tiny,
         full=False,
         seed=1,
         started=time.time(),

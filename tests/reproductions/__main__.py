@@ -18,7 +18,7 @@ import torch
 
 from tests.reproductions.experiments import EXPERIMENTS
 from tests.reproductions.outcome import printed, write_outcome
-from tests.reproductions.study import penn_treebank, study_of
+from tests.reproductions.study import study_of
 
 
 def main() -> int:
@@ -34,9 +34,9 @@ def main() -> int:
         parser.error("the real corpora are needed: give --data, or set SECRETAUDIT_DATA")
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     experiment = EXPERIMENTS[given.name]
-    sizes = experiment.FULL if given.full else experiment.SMALL
+    sizes = experiment.full if given.full else experiment.small
     started = time.time()
-    lines = getattr(experiment, "corpus_lines", penn_treebank)(given.data)
+    lines = experiment.corpus_lines(given.data)
     with study_of(lines, given.seed) as study:
         outcome = experiment.run(study, sizes)
     print(printed(outcome))

@@ -1,7 +1,7 @@
 """The format of the secret (The Secret Sharer v1, table of formats, after 5 and after 10 epochs).
 
 Nine random digits six ways: plain, after a start mark, before an end mark, between both, with the dashes of a social security number, and with a dash between all of them.
-Each format has a training of its own, on the same lines of text. The paper: marks change little; dashes expose more, the more of them the
+Each format has trainings of its own, on the same lines of text; a training has one canary, or several that share the model's capacity. The paper: marks change little; dashes expose more, the more of them the
 more, and the difference grows with the epochs. Our marks are the literal characters ``<s>`` and ``<e>``; what the paper's were (characters, or tokens of
 their own) is not known to us.
 """
@@ -37,6 +37,7 @@ class Sizes:
     epochs: tuple[int, int]
     canaries: int
     insertions: int
+    trainings: int = 1
     controls: int = 20
 
 
@@ -55,6 +56,17 @@ SMALL = Sizes(
     layers=1,
     units=150,
     batch_size=16,
+    epochs=(2, 5),
+    canaries=1,
+    insertions=1,
+    trainings=8,
+)
+#: Ten canaries in each training, over the paper's epochs.
+TEN_AT_ONCE = Sizes(
+    share=0.03,
+    layers=1,
+    units=150,
+    batch_size=16,
     epochs=(5, 10),
     canaries=10,
     insertions=1,
@@ -67,6 +79,7 @@ FULL = Sizes(
     epochs=(5, 10),
     canaries=1,
     insertions=1,
+    trainings=10,
 )
 
 
@@ -79,20 +92,24 @@ def run(study: Study, sizes: Sizes) -> Outcome:
     found: dict[str, list[list[float]]] = {}
     controls: dict[str, list[list[float]]] = {}
     for name in FORMATS:
-        corpus = study.canaried(
-            sizes.share,
-            [name],
-            count=sizes.canaries,
-            repeats=(sizes.insertions,),
-            controls=sizes.controls,
-        )
-        monitor = ExposureMonitor(share=None, seed=study.seed)
-        cell = study.cell(corpus, settings, watcher=monitor)
-        early = watched_exposures(cell.training["watched"][first - 1])
-        found[name] = [early[sizes.insertions], cell.inserted]
-        controls[name] = [early[0], cell.exposures[0]]
+        found[name], controls[name] = [[], []], [[], []]
+        for number in range(sizes.trainings):
+            corpus = study.canaried(
+                sizes.share,
+                [name],
+                count=sizes.canaries,
+                repeats=(sizes.insertions,),
+                controls=sizes.controls,
+                seed=number,
+            )
+            monitor = ExposureMonitor(share=None, seed=study.seed)
+            cell = study.cell(corpus, settings, seed=number, watcher=monitor)
+            early = watched_exposures(cell.training["watched"][first - 1])
+            for column, exposures in enumerate((early, cell.exposures)):
+                found[name][column] += exposures[sizes.insertions]
+                controls[name][column] += exposures[0]
     return Outcome(
-        title=f"Exposure in bits of {sizes.canaries} canaries inserted {sizes.insertions} time(s)",
+        title=f"Exposure in bits of {sizes.canaries} canaries inserted {sizes.insertions} time(s), {sizes.trainings} training(s) a format",
         columns=[
             "secret",
             f"epoch {first}",
