@@ -62,9 +62,11 @@ def training_tables(record: Record, output: Path) -> Iterator[RenderableType]:
         "largest exposure seen": _largest(found.get("watched") or ()),
     }
     yield facts({name: value for name, value in shown.items() if value is not None})
+    if remark := (found.get("privacy") or {}).get("remark"):
+        yield Text(f"warning: {remark}", style="yellow")
     if found.get("canaries_lost"):
         yield Text(
-            f"warning: the model has not read every copy of {len(found['canaries_lost'])} canaries; "
+            f"warning: canaries of which the model has not read every copy: {len(found['canaries_lost'])}; "
             "their exposure will be inconclusive.",
             style="yellow",
         )
@@ -92,7 +94,7 @@ def _largest(watched: Sequence[Mapping[str, Any]]) -> str | None:
     if not seen:
         return None
     most = max(seen, key=lambda entry: float(entry["largest_bits"]))
-    return f"{most['largest_bits']:.1f} bits, after {most['epoch']:.2f} epochs ({len(seen)} looks)"
+    return f"{most['largest_bits']:.1f} bits, after {most['epoch']:.2f} epochs (looks: {len(seen)})"
 
 
 def facts(rows: Mapping[str, Any]) -> Table:

@@ -5,6 +5,7 @@ The options stand in ``training_options``; here they become settings.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,9 @@ _PRIVATE = {
     "accountant": "accountant",
     "poisson": "poisson",
     "dp_gradients": "gradients",
+}
+_NOT_PRIVATE = {
+    field.name: field.default for field in dataclasses.fields(secretaudit.PrivacySettings)
 }
 _ADAPTING = {
     "lora_rank": "rank",
@@ -115,7 +119,7 @@ def _privacy(given: dict[str, Any]) -> secretaudit.PrivacySettings | None:
     """Private training when ε or the noise is given."""
     if given["epsilon"] is None and given["noise_multiplier"] is None:
         _refuse_alone(
-            given["delta"] is not None or not given["poisson"] or given["gradients"] != "auto",
+            given != _NOT_PRIVATE,
             "The training would not be private.",
             "An option of private training was given, and neither ε nor the noise.",
             "Add --dp-epsilon or --noise-multiplier.",

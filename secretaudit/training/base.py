@@ -93,8 +93,9 @@ def check_apart(output: Path, settings: TrainingSettings) -> None:
         UsageError: One of them lies there.
     """
     for name in ("base", "config", "tokenizer"):
-        place = Path(getattr(settings, name) or "")
-        if place.exists() and place.resolve().is_relative_to(output.resolve()):
+        given = getattr(settings, name)
+        place = Path(given or "")
+        if given and place.exists() and place.resolve().is_relative_to(output.resolve()):
             raise UsageError(
                 f"{output} cannot be the output directory.",
                 f"The {name} of the training lies in it, and what an output directory holds is replaced.",

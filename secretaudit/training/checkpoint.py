@@ -233,10 +233,12 @@ def check_same(asked: dict[str, Any], before: dict[str, Any]) -> None:
         for name in {**then, **now}
         if then.get(name) != now.get(name) and name not in _MEMORY_ONLY
     ]
+    dials = [name for name in names if name not in _HASHES]
     if names:
+        # Another seed, share or tokenizer gives other tokens and weights of the same files.
         listed = ", ".join(
             _HASHES.get(name, f"{name} was {then.get(name)!r} and is {now.get(name)!r}")
-            for name in names
+            for name in dials or names
         )
         raise UsageError(
             "The training cannot be resumed with other settings.",

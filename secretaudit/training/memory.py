@@ -1,4 +1,4 @@
-"""Running out of memory in a step, as an error with a way out."""
+"""Running out of memory, in a step or before the first, as an error with a way out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from secretaudit.training.checkpoint import Position
 
 @contextmanager
 def memory_errors(position: Position) -> Iterator[None]:
-    """Turn torch's and Python's errors of memory into one that says what to do; other errors pass."""
+    """Turn torch's and Python's errors of memory in a step into one that says what to do; other errors pass."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:  # torch has no class of its own for the CPU
@@ -23,6 +23,21 @@ def memory_errors(position: Position) -> Iterator[None]:
             f"Memory ran out in step {position.step + 1}.",
             f"{_first_line(error)}.",
             "Give a smaller --physical-batch-size (the result stays the same) and --resume, or train a smaller model.",
+        ) from error
+
+
+@contextmanager
+def memory_errors_before_training() -> Iterator[None]:
+    """The same while the corpus is read, the model is made, and the first checkpoint is written."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_memory_error(error):
+            raise
+        raise TrainingError(
+            "Memory ran out before the first step.",
+            f"{_first_line(error)}.",
+            "Train a smaller model, or on a smaller corpus.",
         ) from error
 
 

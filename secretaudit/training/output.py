@@ -99,6 +99,7 @@ def write_model(
             for file in sorted(
                 Path(folder).iterdir(), key=lambda file: file.suffix == ".safetensors"
             ):
+                file.chmod(directory.stat().st_mode & 0o666)  # safetensors makes its files 0600
                 _flush(file)
                 file.replace(directory / file.name)
         record.write(directory / RECORD_NAME)

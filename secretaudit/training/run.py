@@ -30,6 +30,7 @@ from secretaudit.training.data import TrainingData, encode_corpus, make_tokenize
 from secretaudit.training.families import make_subject
 from secretaudit.training.layout import lay_out, resolve_layout
 from secretaudit.training.loop import Pace, Training
+from secretaudit.training.memory import memory_errors_before_training
 from secretaudit.training.output import RECORD_NAME, check_place, clear_directory, write_model
 from secretaudit.training.processes import Processes, joined_processes
 from secretaudit.training.settings import TrainingSettings
@@ -98,7 +99,7 @@ def train(
                 check_place(directory, Path(corpus), resume=resume, force=force)
             place = usable_device(device, processes)
         held.enter_context(torch.random.fork_rng(devices=_cuda_devices(place)))
-        with processes.together():
+        with processes.together(), memory_errors_before_training():
             training, data = _prepare(
                 Path(corpus),
                 directory,
@@ -113,7 +114,8 @@ def train(
             )
             _begin(training, data, paths, resume=resume, started=started)
         if not resume:
-            training.save()
+            with memory_errors_before_training():
+                training.save()
         training.run()
         record = _record(data, training, paths, started)
         with processes.together():

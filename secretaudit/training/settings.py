@@ -67,8 +67,7 @@ class PrivacySettings:
             raise UsageError(
                 "Private training needs either epsilon or a noise multiplier.",
                 "One follows from the other; "
-                + ("both" if self.epsilon is not None else "neither")
-                + " was given.",
+                + ("both were given." if self.epsilon is not None else "neither was given."),
                 "Give --dp-epsilon, or --noise-multiplier.",
             )
         if self.epsilon is not None and not (math.isfinite(self.epsilon) and self.epsilon > 0):

@@ -176,6 +176,8 @@ class TestTrain:
         [
             (("--dp-delta", 1e-5), "would not be private"),
             (("--no-poisson",), "would not be private"),
+            (("--max-grad-norm", 5), "would not be private"),
+            (("--accountant", "rdp"), "would not be private"),
             (("--lora-alpha", 4), "No adapters would be trained"),
             (("--audit-draws", 400), "would not be measured"),
             (("--dp-epsilon", 0), "epsilon must be finite and above 0"),
@@ -202,7 +204,14 @@ class TestTrain:
     def test_lost_copies_are_said(self, call, fake):
         """Whoever trains learns that some exposures will be inconclusive."""
         fake("train", training(canaries_lost=["a", "b"]))
-        assert "every copy of 2 canaries" in " ".join(call("train", "c", "-o", "m").stdout.split())
+        said = " ".join(call("train", "c", "-o", "m").stdout.split())
+        assert "canaries of which the model has not read every copy: 2;" in said
+
+    def test_what_limits_the_epsilon_is_said_even_when_quiet(self, call, fake):
+        """No ε, or one at a δ that means nothing, is not to be read without its reason."""
+        spent = {"epsilon": None, "noise_multiplier": 0.0, "max_grad_norm": 1.0, "remark": "why."}
+        fake("train", training(privacy=spent))
+        assert "warning: why." in call("train", "c", "-o", "m", "--quiet").stdout
 
 
 class TestExpose:

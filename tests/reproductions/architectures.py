@@ -66,7 +66,7 @@ SMALL = Sizes(
         ("convolution", 4, 114),
     ),
     batch_size=16,
-    epochs=25,
+    epochs=12,
     patience=2,
     canaries=10,
     insertions=2,

@@ -43,11 +43,11 @@ TINY = Sizes(
     controls=2,
 )
 SMALL = Sizes(
-    share=0.03,
+    share=0.02,
     layers=1,
-    units=(50, 100, 200),
+    units=(50, 200),
     batch_sizes=(8, 32, 128),
-    epochs=40,
+    epochs=20,
     patience=2,
     canaries=8,
     insertions=2,

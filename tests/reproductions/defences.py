@@ -58,7 +58,7 @@ SMALL = Sizes(
     layers=1,
     units=150,
     batch_size=16,
-    epochs=14,
+    epochs=10,
     canaries=6,
     insertions=(1, 8),
 )

@@ -59,7 +59,7 @@ SMALL = Sizes(
     epochs=(2, 5),
     canaries=1,
     insertions=1,
-    trainings=8,
+    trainings=4,
 )
 #: Ten canaries in each training, over the paper's epochs.
 TEN_AT_ONCE = Sizes(

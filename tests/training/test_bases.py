@@ -128,6 +128,16 @@ def test_what_a_training_starts_from_is_not_replaced_by_it(
     assert (place / "model.safetensors").is_file()
 
 
+def test_a_base_that_was_not_given_does_not_lie_where_one_stands(
+    plain_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The current directory is refused as an output for its own reason, and no base is named that nobody gave."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(UsageError, match="The current directory is in it"):
+        train(plain_corpus, ".", settings=TrainingSettings(units=4, layers=1, steps=1))
+
+
 def test_models_that_cannot_be_trained_to_predict_are_refused(tmp_path: Path) -> None:
     """A model that looks ahead, one of another kind, a shape that contradicts itself, no file at all, one of ours."""
     small_bert = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}

@@ -76,6 +76,15 @@ def test_memory_that_runs_out_loses_nothing(
         torch.testing.assert_close(tensor, expected, rtol=1e-3, atol=2e-4)
 
 
+def test_a_model_that_does_not_fit_replaces_nothing(plain_corpus: Path, tmp_path: Path) -> None:
+    """2**62 bytes and more are refused by every machine, and the earlier model stays."""
+    train(plain_corpus, tmp_path / "model", settings=small(epochs=1))
+    before = (tmp_path / "model" / "model.safetensors").read_bytes()
+    with pytest.raises(TrainingError, match=r"before the first step(.|\n)*smaller model"):
+        train(plain_corpus, tmp_path / "model", settings=small(units=2**29), force=True)
+    assert (tmp_path / "model" / "model.safetensors").read_bytes() == before
+
+
 def test_other_errors_of_a_step_come_through(
     plain_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, weights: Weights
 ) -> None:

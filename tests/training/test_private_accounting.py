@@ -156,6 +156,15 @@ def test_a_history_survives_json() -> None:
     assert read_history(write_history(history)) == history
 
 
+@pytest.mark.parametrize("accountant", ["prv", "rdp"])
+def test_no_epsilon_is_below_zero(accountant: str) -> None:
+    """With next to all noise next to nothing is spent, and not less than that."""
+    for delta in (1e-3, 0.9):
+        epsilon = spent([(1e6, 0.5, 6)], delta, accountant).epsilon
+        assert epsilon is not None
+        assert epsilon >= 0
+
+
 def test_an_epsilon_that_no_noise_reaches_is_refused() -> None:
     """RDP's orders end where ε is about log(1/δ)/63."""
     with pytest.raises(UsageError, match=r"No noise is large enough for ε = 0\.001"):

@@ -202,6 +202,22 @@ def test_without_noise_no_epsilon_is_stated() -> None:
     assert "Without noise" in update.found()["remark"]
 
 
+@pytest.mark.parametrize(("delta", "is_too_large"), [(0.02, True), (0.019, False)])
+def test_a_delta_of_one_record_is_remarked_in_the_record(delta: float, is_too_large: bool) -> None:
+    """5 of 50 records a step: δ = 1/50 would allow one of them to be published."""
+    update = PrivateUpdate(
+        Forward(build("lstm")),
+        lambda parameters: torch.optim.SGD(parameters, lr=0.1),
+        settings=TrainingSettings(privacy=PrivacySettings(noise_multiplier=1.0)),
+        processes=Processes(),
+        sample_rate=0.1,
+        expected_batch_size=5,
+        steps=6,
+        delta=delta,
+    )
+    assert ("not below 1/n = 0.02 for n = 50" in update.found()["remark"]) == is_too_large
+
+
 def test_an_epsilon_is_kept_over_the_whole_training() -> None:
     """The noise is chosen for all steps, and all steps spend at most what was asked for."""
     model = build("lstm")

@@ -122,6 +122,14 @@ def test_another_corpus_is_refused_on_resumption(plain_corpus: Path, tmp_path: P
         train(corpus, tmp_path / "model", settings=small(), resume=True)
 
 
+def test_another_seed_is_not_called_another_corpus(plain_corpus: Path, tmp_path: Path) -> None:
+    """Other records are held out then, of the same corpus."""
+    train(plain_corpus, tmp_path / "model", settings=small(seed=1))
+    with pytest.raises(UsageError, match="seed was 1 and is 2") as caught:
+        train(plain_corpus, tmp_path / "model", settings=small(seed=2), resume=True)
+    assert "corpus has changed" not in str(caught.value)
+
+
 def test_there_must_be_something_to_resume(plain_corpus: Path, tmp_path: Path) -> None:
     """A directory without a checkpoint is refused, as is asking for both ways at once."""
     with pytest.raises(UsageError, match="nothing to resume"):

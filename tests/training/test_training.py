@@ -404,3 +404,13 @@ def test_force_replaces_a_training_and_nothing_else_of_ours(
     with pytest.raises(UsageError, match="not even with --force"):
         train(plain_corpus, canaried, settings=small(), force=True)
     assert (canaried / "ledger.json").is_file()
+
+
+def test_a_model_is_readable_by_whoever_may_read_its_directory(
+    plain_corpus: Path, tmp_path: Path
+) -> None:
+    """The library makes weights readable by their owner only, which is no use to a server that runs as somebody else."""
+    (tmp_path / "model").mkdir(mode=0o750)
+    train(plain_corpus, tmp_path / "model", settings=small(epochs=1))
+    for name in ("model.safetensors", "config.json", "tokenizer.json"):
+        assert (tmp_path / "model" / name).stat().st_mode & 0o777 == 0o640

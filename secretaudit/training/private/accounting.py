@@ -208,7 +208,7 @@ def _finite(epsilon: float, accountant: str, why: str = "") -> Spent:
         return Spent(
             epsilon=None, accountant=accountant, why="The noise is too small for any finite ε."
         )
-    return Spent(epsilon=epsilon, accountant=accountant, why=why)
+    return Spent(epsilon=max(0.0, epsilon), accountant=accountant, why=why)
 
 
 def _renyi_epsilon(history: History, delta: float) -> float:
@@ -224,7 +224,7 @@ def _renyi_epsilon(history: History, delta: float) -> float:
 def _privacy_loss_epsilon(history: History, delta: float, by_renyi: float) -> float | None:
     """Upper bound of ε by privacy loss variables, or ``None`` where the grid fails.
 
-    The grid's error is part of the bound. It is 0.01 for an ε of usual size, and made smaller until it is a fiftieth of ε.
+    The grid's error is part of the bound, which falls below 0 where next to nothing is spent; 0 is the least ε. The error is 0.01 for an ε of usual size, and made smaller until it is a fiftieth of ε.
     """
     error = min(0.5, max(0.01, by_renyi / 500))
     best: float | None = None
@@ -236,7 +236,7 @@ def _privacy_loss_epsilon(history: History, delta: float, by_renyi: float) -> fl
         if epsilon >= 50 * error:
             break
         error /= 5
-    return None if best is None else min(best, by_renyi)
+    return None if best is None else max(0.0, min(best, by_renyi))
 
 
 def _on_grid(history: History, delta: float, error: float) -> float | None:

@@ -29,7 +29,13 @@ from torch import nn
 
 from secretaudit.errors import ModelError, UsageError
 from secretaudit.training.batch import Batch
-from secretaudit.training.private.accounting import noise_for, read_history, spent, write_history
+from secretaudit.training.private.accounting import (
+    delta_warning,
+    noise_for,
+    read_history,
+    spent,
+    write_history,
+)
 from secretaudit.training.private.choosing import choose_mode
 from secretaudit.training.private.mode import Mode
 from secretaudit.training.private.recurrent import record_recurrent_layers
@@ -91,6 +97,7 @@ class PrivateUpdate:
         self._processes = processes
         self._sample_rate = sample_rate
         self._delta = delta
+        self._delta_warning = delta_warning(delta, round(expected_batch_size / sample_rate))
         self.noise_multiplier = _noise(self._privacy, delta, sample_rate, steps)
         self.optimizer = make_optimizer(self._parameters)
         _refuse_other_tensors(self.optimizer, self._parameters)
@@ -157,7 +164,8 @@ class PrivateUpdate:
     def found(self) -> dict[str, Any]:
         """Privacy spent by the steps so far, and how, as plain JSON.
 
-        ``epsilon`` is ``None`` where no ε holds, and ``remark`` says why; an ε by another accountant than the one asked for has a remark too.
+        ``epsilon`` is ``None`` where no ε holds, and ``remark`` says why; an ε by another accountant than the one asked for has a remark too,
+        and so has a δ that is too large to mean anything.
         """
         settings, history = self._privacy, self._accountant.history
         epsilon, accountant, remark = None, settings.accountant, ""
@@ -166,6 +174,8 @@ class PrivateUpdate:
             epsilon, accountant, remark = result.epsilon, result.accountant, result.why
         else:
             remark = "No ε is stated: the accountant's holds for Poisson sampling, which is off."
+        if self._delta_warning is not None:
+            remark = f"{remark} {self._delta_warning}".strip()
         return {
             "epsilon": epsilon,
             "delta": self._delta,
