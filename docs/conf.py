@@ -29,7 +29,10 @@ nitpick_ignore = [
     # Types of functions, spelled out in the docstrings.
     ("py:class", "NextToken"),
     ("py:class", "ReadToken"),
-    ("py:class", "PreTrainedTokenizerFast"),  # of transformers, imported only when types are checked
+    (
+        "py:class",
+        "PreTrainedTokenizerFast",
+    ),  # of transformers, imported only when types are checked
     ("py:class", "Path"),  # pathlib's, in a dataclass of strings and numbers
     # Meant from within its own module.
     ("py:func", "commitment"),
