@@ -33,6 +33,8 @@ from secretaudit.training.watching import Watcher
 
 #: Lines kept apart, beside each canaried corpus.
 HELD_OUT, HELD_OUT_LINES = "held-out.txt", 300
+#: Tokens of a held-out record that count: what the smallest context reads.
+LONGEST_RECORD = 256
 #: Mean exposure of a secret that the model never saw, in bits.
 CHANCE = 1.0 / float(np.log(2.0))
 
@@ -198,11 +200,12 @@ def held_out_bits(model: Path, corpus: Path) -> float:
     """What the model that was written pays for lines that it never saw, in bits per token.
 
     Unlike a training's own validation loss, it knows of what was done to the weights at the end, and all models of a corpus pay for the same lines.
-    Lines with a character that the share lacks are not among them.
+    Lines with a character that the share lacks are not among them, and of a long line the beginning counts, as far as every model can read.
     """
     loaded: Any = load_model(model)
     lines = (corpus.parent / HELD_OUT).read_text("utf-8").splitlines()
-    records = [loaded.framing.record(ids) for ids in loaded.tokenizer.encode(lines)]
+    encoded = loaded.tokenizer.encode(lines)
+    records = [loaded.framing.record(ids)[:LONGEST_RECORD] for ids in encoded]
     given = loaded.framing.given
     return float(loaded.score(records, given).sum()) / sum(len(r) - given for r in records)
 
