@@ -12,33 +12,22 @@ from secretaudit.training.checkpoint import Position
 
 
 @contextmanager
-def memory_errors(position: Position) -> Iterator[None]:
-    """Turn torch's and Python's errors of memory in a step into one that says what to do; other errors pass."""
+def memory_errors(position: Position | None = None) -> Iterator[None]:
+    """Turn torch's and Python's errors of memory into one that says what to do; other errors pass.
+
+    Args:
+        position: Where the training stands; ``None`` while the corpus is read, the model is made, and the first checkpoint is written.
+    """
     try:
         yield
     except (RuntimeError, MemoryError) as error:  # torch has no class of its own for the CPU
         if not is_memory_error(error):
             raise
-        raise TrainingError(
-            f"Memory ran out in step {position.step + 1}.",
-            f"{_first_line(error)}.",
-            "Give a smaller --physical-batch-size (the result stays the same) and --resume, or train a smaller model.",
-        ) from error
-
-
-@contextmanager
-def memory_errors_before_training() -> Iterator[None]:
-    """The same while the corpus is read, the model is made, and the first checkpoint is written."""
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:
-        if not is_memory_error(error):
-            raise
-        raise TrainingError(
-            "Memory ran out before the first step.",
-            f"{_first_line(error)}.",
-            "Train a smaller model, or on a smaller corpus.",
-        ) from error
+        when, way_out = "before the first step", "Train a smaller model, or on a smaller corpus."
+        if position is not None:
+            when = f"in step {position.step + 1}"
+            way_out = "Give a smaller --physical-batch-size (the result stays the same) and --resume, or train a smaller model."
+        raise TrainingError(f"Memory ran out {when}.", f"{_first_line(error)}.", way_out) from error
 
 
 def is_memory_error(error: BaseException) -> bool:

@@ -5,7 +5,7 @@ tokenizer, the record ``training.json``, and ``checkpoint/``. From the first ste
 at any moment goes on with ``resume``. The model's files are written beside their places and renamed, the weights after
 everything they need and the record last.
 
-Started by ``torchrun``, several processes train one model; the first of them reads the ledger's watcher, reports and writes.
+Started by ``torchrun``, several processes train one model; the first of them watches, reports and writes.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from secretaudit.training.data import TrainingData, encode_corpus, make_tokenize
 from secretaudit.training.families import make_subject
 from secretaudit.training.layout import lay_out, resolve_layout
 from secretaudit.training.loop import Pace, Training
-from secretaudit.training.memory import memory_errors_before_training
+from secretaudit.training.memory import memory_errors
 from secretaudit.training.output import RECORD_NAME, check_place, clear_directory, write_model
 from secretaudit.training.processes import Processes, joined_processes
 from secretaudit.training.settings import TrainingSettings
@@ -99,7 +99,7 @@ def train(
                 check_place(directory, Path(corpus), resume=resume, force=force)
             place = usable_device(device, processes)
         held.enter_context(torch.random.fork_rng(devices=_cuda_devices(place)))
-        with processes.together(), memory_errors_before_training():
+        with processes.together(), memory_errors():
             training, data = _prepare(
                 Path(corpus),
                 directory,
@@ -114,7 +114,7 @@ def train(
             )
             _begin(training, data, paths, resume=resume, started=started)
         if not resume:
-            with memory_errors_before_training():
+            with memory_errors():
                 training.save()
         training.run()
         record = _record(data, training, paths, started)
@@ -143,9 +143,8 @@ def _prepare(
     opened = open_corpus(
         open_canaried(corpus, text_column=text_column, source_column=source_column)
     )
-    torch.manual_seed(
-        settings.seed
-    )  # weights of transformers, and the dropout to come; inside fork_rng
+    # inside fork_rng: first for weights that transformers draws, then for each process' dropout
+    torch.manual_seed(settings.seed)
     subject = make_subject(settings, make_tokenizer(opened, settings))
     torch.manual_seed(settings.seed + 1_000_003 * processes.rank)
     data = encode_corpus(opened, subject.view, settings, subject.encode_source)

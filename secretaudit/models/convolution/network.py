@@ -28,6 +28,8 @@ from transformers import (
 )
 from transformers.modeling_outputs import CausalLMOutput
 
+from secretaudit.models.embedding_and_head import EmbeddingAndHead
+
 
 class ConvolutionConfig(PreTrainedConfig):
     """Shape of a causal convolutional language model.
@@ -106,7 +108,7 @@ class GatedConvolution(nn.Module):
         return inputs + added
 
 
-class ConvolutionForCausalLM(PreTrainedModel, GenerationMixin):
+class ConvolutionForCausalLM(EmbeddingAndHead, PreTrainedModel, GenerationMixin):
     """A stack of gated convolutions that predicts the next token.
 
     >>> model = ConvolutionForCausalLM(ConvolutionConfig(vocab_size=10, units=8, layers=2)).eval()
@@ -153,22 +155,6 @@ class ConvolutionForCausalLM(PreTrainedModel, GenerationMixin):
                 logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten()
             )
         return CausalLMOutput(loss=loss, logits=logits)
-
-    def get_input_embeddings(self) -> nn.Module:
-        """The token embedding."""
-        return self.embed
-
-    def set_input_embeddings(self, value: nn.Module) -> None:
-        """Replace the token embedding."""
-        self.embed = value  # type: ignore[assignment]  # the base class' signature says Module
-
-    def get_output_embeddings(self) -> nn.Module:
-        """The layer that makes logits."""
-        return self.head
-
-    def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
-        """Replace the layer that makes logits."""
-        self.head = new_embeddings  # type: ignore[assignment]  # the base class' signature says Module
 
     def prepare_inputs_for_generation(  # type: ignore[override]  # the names that a Cache needs are in **_
         self, input_ids: torch.Tensor, **_: Any

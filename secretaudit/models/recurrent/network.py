@@ -28,6 +28,8 @@ from transformers import (
 )
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
+from secretaudit.models.embedding_and_head import EmbeddingAndHead
+
 CELLS = ("lstm", "gru")
 #: Label that carries no loss, as everywhere in ``transformers``.
 IGNORED = -100
@@ -92,7 +94,7 @@ class RecurrentConfig(PreTrainedConfig):
         super().__post_init__(**kwargs)
 
 
-class RecurrentForCausalLM(PreTrainedModel, GenerationMixin):
+class RecurrentForCausalLM(EmbeddingAndHead, PreTrainedModel, GenerationMixin):
     """An LSTM or GRU that predicts the next token.
 
     >>> model = RecurrentForCausalLM(RecurrentConfig(vocab_size=10, units=8, layers=1)).eval()
@@ -148,22 +150,6 @@ class RecurrentForCausalLM(PreTrainedModel, GenerationMixin):
             logits=logits,
             past_key_values=state if keep else None,  # type: ignore[arg-type]  # typed as a Cache there
         )
-
-    def get_input_embeddings(self) -> nn.Module:
-        """The token embedding."""
-        return self.embed
-
-    def set_input_embeddings(self, value: nn.Module) -> None:
-        """Replace the token embedding."""
-        self.embed = value  # type: ignore[assignment]  # the base class' signature says Module
-
-    def get_output_embeddings(self) -> nn.Module:
-        """The layer that makes logits."""
-        return self.head
-
-    def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
-        """Replace the layer that makes logits."""
-        self.head = new_embeddings  # type: ignore[assignment]  # the base class' signature says Module
 
     def prepare_inputs_for_generation(  # type: ignore[override]  # the names that a Cache needs are in **_
         self,
