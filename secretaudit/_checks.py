@@ -27,6 +27,15 @@ def at_least(name: str, value: float, least: float) -> None:
         raise _refused(name, f"at least {least}", value)
 
 
+def fraction(name: str, value: float) -> None:
+    """Refuse a value that is not above 0 and at most 1.
+
+    >>> fraction("target", 0.99)
+    """
+    if not (math.isfinite(value) and 0 < value <= 1):
+        raise _refused(name, "above 0 and at most 1", value)
+
+
 def one_of(name: str, value: str, known: Iterable[str]) -> None:
     """Refuse a name that is not known, and suggest the nearest one.
 

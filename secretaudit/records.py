@@ -53,14 +53,26 @@ __all__ = [
 ]
 
 #: The kinds of runs that leave a record.
-KINDS = ("insertion", "training", "monitoring", "exposure", "extraction", "gate")
+KINDS = (
+    "insertion",
+    "training",
+    "monitoring",
+    "exposure",
+    "extraction",
+    "gate",
+    "suite-noise",
+    "suite-neighbours",
+    "suite-pretraining",
+    "suite-dissection",
+    "suite",
+)
 #: The version of the document that this code writes; it reads this one and all before.
 VERSION = 1
 
 _PREFIX = "secretaudit/"
 _PARTS = ("asked", "found", "environment")
 _SHOWN_FROM = 8
-_LIBRARIES = ("numpy", "scipy", "torch", "transformers", "tokenizers", "datasets")
+_LIBRARIES = ("numpy", "scipy", "torch", "transformers", "tokenizers", "datasets", "sklearn")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,179 @@
+"""What is trained: something that gives a fresh classifier for a seed, and perhaps one with weights already.
+
+The suite trains many models of one kind from different initial weights. A ``Learner`` makes them. Where a user brings a trained model,
+``given()`` is that model, and measures that need no training (nearest neighbours, critical samples) look at it as it is.
+
+- ``Architecture``: one of ours by name, shaped for a task.
+- ``Factory``: a function without arguments that makes a torch module with random weights.
+- ``OfModule``: a torch module; fresh ones are copies whose layers' own ``reset_parameters`` was called.
+- ``OfDirectory``: a ``transformers`` classifier on disk; fresh ones are made from its configuration.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+from secretaudit._checks import one_of
+from secretaudit.errors import ModelError
+from secretaudit.suite.classifier import Classifier, Plain
+from secretaudit.suite.labelled import Task
+from secretaudit.suite.networks import ARCHITECTURES, default_architecture
+
+__all__ = ["Architecture", "Factory", "Learner", "OfModule"]
+
+
+class Learner(Protocol):
+    """Makes classifiers of one kind."""
+
+    name: str
+
+    def fresh(self, seed: int) -> Classifier:
+        """A classifier with new random weights; the same for the same seed. Torch's generators are left as they were."""
+
+    def given(self) -> Classifier | None:
+        """The classifier with the weights that the user brought, a copy; ``None`` where there is none."""
+
+    def described(self) -> dict[str, Any]:
+        """What a record says of it, plain JSON; with the data and the settings it decides every result."""
+
+
+def seeded(make: Callable[[], nn.Module], seed: int) -> nn.Module:
+    """Make a module while torch's generator is at a seed, and put the generator back."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return make()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """One of the suite's own networks.
+
+    Attributes:
+        task: What it is shaped for.
+        architecture: A name in ``networks.ARCHITECTURES``; "" takes the usual one for the kind of data.
+        options: Its dials, such as ``{"hidden": 256}``.
+    """
+
+    task: Task
+    architecture: str = ""
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.architecture:
+            object.__setattr__(self, "architecture", default_architecture(self.task))
+        one_of("model", self.architecture, ARCHITECTURES)
+
+    @property
+    def name(self) -> str:
+        """The architecture's."""
+        return self.architecture
+
+    def fresh(self, seed: int) -> Classifier:
+        """A network with new weights."""
+        make = ARCHITECTURES[self.architecture]
+        made = seeded(lambda: make(self.task, **self.options), seed)
+        return made if isinstance(made, Classifier) else Plain(made)
+
+    def given(self) -> None:
+        """Nothing was brought."""
+        return
+
+    def described(self) -> dict[str, Any]:
+        """Name and dials."""
+        return {"kind": "architecture", "name": self.architecture, "options": dict(self.options)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Factory:
+    """A user's function that makes a module.
+
+    Attributes:
+        make: Without arguments; draws its weights from torch's generator.
+        name: What it is called in the record.
+    """
+
+    make: Callable[[], nn.Module]
+    name: str
+
+    def fresh(self, seed: int) -> Classifier:
+        """A module with new weights."""
+        made = seeded(self.make, seed)
+        if not isinstance(made, nn.Module):
+            raise ModelError(
+                f"{self.name} made {type(made).__name__}, not a torch module.",
+                "The suite trains torch modules.",
+                "Return a torch.nn.Module that maps inputs to class scores.",
+            )
+        return made if isinstance(made, Classifier) else Plain(made)
+
+    def given(self) -> None:
+        """Nothing was brought."""
+        return
+
+    def described(self) -> dict[str, Any]:
+        """Its name."""
+        return {"kind": "function", "name": self.name}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class OfModule:
+    """A user's module, with the weights it has.
+
+    Attributes:
+        module: Maps inputs to class scores.
+        name: What it is called in the record.
+    """
+
+    module: nn.Module
+    name: str = "module"
+
+    def fresh(self, seed: int) -> Classifier:
+        """A copy with new weights.
+
+        Raises:
+            ModelError: A layer has parameters and no ``reset_parameters``.
+        """
+        made = copy.deepcopy(self.module)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            for name, part in made.named_modules():
+                reset = getattr(part, "reset_parameters", None)
+                if callable(reset):
+                    reset()
+                elif any(True for _ in part.parameters(recurse=False)):
+                    raise ModelError(
+                        f"The layer {name or type(part).__name__} cannot be given new weights.",
+                        "It has parameters and no reset_parameters().",
+                        "Give a function that makes the model instead of the model.",
+                    )
+        for parameter in made.parameters():
+            parameter.requires_grad_(True)
+        return made if isinstance(made, Classifier) else Plain(made)
+
+    def given(self) -> Classifier:
+        """A copy with its weights."""
+        made = copy.deepcopy(self.module)
+        return made if isinstance(made, Classifier) else Plain(made)
+
+    def described(self) -> dict[str, Any]:
+        """Its name and a digest of its weights."""
+        return {"kind": "module", "name": self.name, "weights_sha256": weights_sha256(self.module)}
+
+
+def weights_sha256(module: nn.Module) -> str:
+    """SHA-256 over names and values of a module's state."""
+    import hashlib
+
+    digest = hashlib.sha256()
+    for name, value in module.state_dict().items():
+        digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
+        digest.update(
+            value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+        )
+    return digest.hexdigest()
