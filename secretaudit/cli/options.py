@@ -47,14 +47,15 @@ def talking(command: F) -> F:
 
 def output_option(default: str | None, text: str, *, required: bool = False) -> Decorator[Any]:
     """``-o``: where the result goes."""
+    # click takes a default of None for an answer, even to a required option
+    known: dict[str, Any] = {} if default is None else {"default": default, "show_default": True}
     return click.option(
         "-o",
         "--output",
         type=click.Path(path_type=Path),
-        default=default,
         required=required,
-        show_default=default is not None,
         help=text,
+        **known,
     )
 
 

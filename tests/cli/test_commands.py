@@ -533,3 +533,11 @@ class TestTerminal:
         shown = call("expose", "--model", "m").stdout
         assert "[red]x[/red]" in shown
         assert "[bold]n" in shown
+
+
+@pytest.mark.parametrize("command", ["insert", "train"])
+def test_a_required_output_is_asked_for(call, command):
+    """Left out, it is named, before anything is done."""
+    outcome = call(command, "corpus.txt")
+    assert outcome.code == 2
+    assert "Missing option '-o' / '--output'" in outcome.stderr
