@@ -14,9 +14,12 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import nn
 
 from secretaudit._checks import one_of
@@ -31,7 +34,9 @@ __all__ = ["Architecture", "Factory", "Learner", "OfModule"]
 class Learner(Protocol):
     """Makes classifiers of one kind."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What it is called in the record."""
 
     def fresh(self, seed: int) -> Classifier:
         """A classifier with new random weights; the same for the same seed. Torch's generators are left as they were."""
@@ -96,10 +101,12 @@ class Factory:
     Attributes:
         make: Without arguments; draws its weights from torch's generator.
         name: What it is called in the record.
+        weights: A safetensors file with the weights of a trained one; ``None``: there is none.
     """
 
     make: Callable[[], nn.Module]
     name: str
+    weights: Path | None = None
 
     def fresh(self, seed: int) -> Classifier:
         """A module with new weights."""
@@ -112,13 +119,35 @@ class Factory:
             )
         return made if isinstance(made, Classifier) else Plain(made)
 
-    def given(self) -> None:
-        """Nothing was brought."""
-        return
+    def given(self) -> Classifier | None:
+        """A module with the weights of the file.
+
+        Raises:
+            ModelError: The file cannot be read, or its weights are for another module.
+        """
+        if self.weights is None:
+            return None
+        made = self.fresh(0)
+        try:
+            state = load_file(self.weights)
+            (made.module if isinstance(made, Plain) else made).load_state_dict(state)
+        except (OSError, RuntimeError, SafetensorError) as error:
+            raise ModelError(
+                f"The weights {self.weights} cannot be used.",
+                f"They say: {str(error).splitlines()[0]}",
+                f"Save the state of what {self.name} makes with safetensors.torch.save_file.",
+            ) from error
+        return made
 
     def described(self) -> dict[str, Any]:
-        """Its name."""
-        return {"kind": "function", "name": self.name}
+        """Its name, its source where Python knows it, and a digest of the weights."""
+        given = self.given()
+        return {
+            "kind": "function",
+            "name": self.name,
+            "fresh_sha256": weights_sha256(self.fresh(0)),
+            "weights_sha256": None if given is None else weights_sha256(given),
+        }
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -54,7 +54,8 @@ def paired_difference(first: ArrayLike, second: ArrayLike) -> dict[str, Any]:
     """
     a, b = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
     found = mean_interval(a - b)
-    spread = len(a) > 1 and float((a - b).std(ddof=1)) > 0
+    rounding = 1e-12 * max(1.0, float(np.abs(a).max(initial=0)), float(np.abs(b).max(initial=0)))
+    spread = len(a) > 1 and float((a - b).std(ddof=1)) > rounding
     found["p_value"] = float(stats.ttest_rel(a, b).pvalue) if spread else None
     return found
 
