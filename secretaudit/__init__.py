@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from secretaudit.models.model_options import ModelOptions
     from secretaudit.monitor.callback import ExposureCallback
     from secretaudit.monitor.exposure_monitor import ExposureMonitor
+    from secretaudit.report.suite import write_report
+    from secretaudit.suite.opening import open_subject
+    from secretaudit.suite.run import run_suite
     from secretaudit.training.run import train
     from secretaudit.training.settings import LoraSettings, PrivacySettings, TrainingSettings
 
@@ -53,7 +56,10 @@ _LAZY = {
     "insert": "secretaudit.insertion",
     "library": "secretaudit.canary.format",
     "load_model": "secretaudit.models.loading",
+    "open_subject": "secretaudit.suite.opening",
     "parse_format": "secretaudit.canary.format",
+    "run_suite": "secretaudit.suite.run",
+    "write_report": "secretaudit.report.suite",
     "remove": "secretaudit.insertion",
     "train": "secretaudit.training.run",
 }
@@ -76,9 +82,12 @@ __all__ = [
     "insert",
     "library",
     "load_model",
+    "open_subject",
     "parse_format",
     "remove",
+    "run_suite",
     "train",
+    "write_report",
 ]
 
 

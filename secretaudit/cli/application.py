@@ -42,6 +42,7 @@ COMMANDS = {
     "expose": "Measure how much a model gives away of each canary.",
     "extract": "Search for the secrets that a model finds likeliest.",
     "gate": "Pass or fail an exposure record by a limit.",
+    "suite": "How a network memorizes: the measures of four more papers.",
 }
 
 _USAGE, _COULD_NOT_MEASURE, _INTERRUPTED, _NO_READER = 2, 3, 130, 141

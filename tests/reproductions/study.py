@@ -103,11 +103,13 @@ class Study:
         lines: The corpus.
         place: A directory of its own.
         seed: All randomness of the experiment comes from it.
+        data: Directory of the real data.
     """
 
     lines: tuple[str, ...]
     place: Path
     seed: int
+    data: Path = Path()
 
     def canaried(
         self,
@@ -217,10 +219,10 @@ def penn_treebank(data: Path) -> tuple[str, ...]:
 
 
 @contextmanager
-def study_of(lines: Sequence[str], seed: int) -> Iterator[Study]:
+def study_of(lines: Sequence[str], seed: int, data: Path = Path()) -> Iterator[Study]:
     """A study whose directory is removed at the end."""
     with tempfile.TemporaryDirectory(prefix="secretaudit-reproduction-") as place:
-        yield Study(lines=tuple(lines), place=Path(place), seed=seed)
+        yield Study(lines=tuple(lines), place=Path(place), seed=seed, data=data)
 
 
 def ledger_texts(corpus: Path) -> dict[str, str]:
