@@ -1,7 +1,8 @@
 """Many small trainings side by side, each done once.
 
 An experiment is a list of *cells*: a function at the top of a module, given what all cells share (data, learner, settings) and its own arguments,
-that returns plain JSON. A cell is known by a key: SHA-256 over what is shared, the function's name and the arguments. Its result is written to
+that returns plain JSON. A cell is known by a key: SHA-256 over what is shared, the function's name, the arguments, and the code of the suite and of
+training, so that a result is never older than what would make it. Its result is written to
 ``cells/KEY.json`` as soon as it is there, atomically; a run that was killed finds the results again and does the rest.
 
 Cells run in separate processes, one thread each, so that a result does not depend on how many run at once; with one worker they run in this
@@ -20,12 +21,12 @@ from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from secretaudit._version import __version__
 from secretaudit.errors import CouldNotMeasure, UsageError
 from secretaudit.progress import Progress, SilentProgress
 from secretaudit.records import write_json
@@ -180,9 +181,21 @@ def _plain(found: dict[str, Any]) -> dict[str, Any]:
     return plain
 
 
+@cache
+def _code() -> str:
+    """SHA-256 over the source of all that a cell may run."""
+    digest = hashlib.sha256()
+    package = Path(__file__).parents[1]
+    for folder in ("suite", "training", "models", "insertion.py", "exposure"):
+        place = package / folder
+        for file in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
+            digest.update(file.relative_to(package).as_posix().encode() + file.read_bytes())
+    return digest.hexdigest()
+
+
 def _key(cell: Cell, identity: str) -> str:
     named = f"{cell.work.__module__}.{cell.work.__qualname__}"
-    document = [__version__, torch.__version__, identity, named, cell.name, cell.arguments]
+    document = [_code(), torch.__version__, identity, named, cell.name, cell.arguments]
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:32]
 
 

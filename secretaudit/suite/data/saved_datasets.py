@@ -42,7 +42,7 @@ def read_saved_dataset(
     undecodable: str = "refuse",
     seed: int = 0,
 ) -> Task:
-    """A task from a saved dataset; the arguments are those of ``read_table`` and ``read_images``.
+    """A task from a saved dataset; the arguments are those of ``read_table``, ``read_images`` and ``read_clips``.
 
     Raises:
         UsageError: Not a dataset, no such column, or no column that can be read.
@@ -56,6 +56,22 @@ def read_saved_dataset(
         )
     names, labels = _labels(train, label_column)
     other = None if held is None else _known(path, held, label_column, names)
+    video = _column_of(train, "Video")
+    if video is not None and text_column is None:
+        return read_video_columns(
+            train,
+            held,
+            video,
+            labels,
+            other,
+            names,
+            name=path.name,
+            source=str(path),
+            frames=frames,
+            size=size,
+            undecodable=undecodable,
+            seed=seed,
+        )
     image = _column_of(train, "Image")
     if image is not None and text_column is None:
         return images_task(
