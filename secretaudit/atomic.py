@@ -45,6 +45,11 @@ def write_text(path: str | Path, text: str, *, mode: int = 0o644) -> None:
         CouldNotMeasure: The disk is full.
         UsageError: The place cannot be written.
     """
+    write_bytes(path, text.encode("utf-8"), mode=mode)
+
+
+def write_bytes(path: str | Path, data: bytes, *, mode: int = 0o644) -> None:
+    """Write a whole file, such as a picture, as ``write_text`` does."""
     target = Path(path).resolve()
     if target.exists() and not target.is_file():
         raise UsageError(
@@ -53,7 +58,7 @@ def write_text(path: str | Path, text: str, *, mode: int = 0o644) -> None:
             "Choose another name.",
         )
     with disk_errors(path):
-        _write_beside(target, text.encode("utf-8"), mode)
+        _write_beside(target, data, mode)
 
 
 def write_json(path: str | Path, value: object, *, mode: int = 0o644) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -29,10 +30,19 @@ def study(tmp_path: Path) -> Study:
     return Study(lines=tuple(lines), place=tmp_path, seed=1)
 
 
-@pytest.mark.parametrize("name", [name for name in EXPERIMENTS if name != "formats-ten-at-once"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.data] if experiment.needs_data else [])
+        for name, experiment in EXPERIMENTS.items()
+        if name != "formats-ten-at-once"
+    ],
+)
 def test_an_experiment_runs_to_its_table(name: str, study: Study, tmp_path: Path) -> None:
     """Every row has as many cells as the table has columns, every ordering a verdict, and the document reads back."""
     experiment = EXPERIMENTS[name]
+    if experiment.needs_data:
+        study = replace(study, data=Path(os.environ["SECRETAUDIT_DATA"]))
     if name == "translation":
         study = replace(study, lines=tuple(f"{line}\t{line}" for line in study.lines))
     outcome = experiment.run(study, experiment.tiny)

@@ -126,7 +126,7 @@ _OPTIONS = (
         "formats",
         multiple=True,
         metavar="FORMAT",
-        help="Format of the canaries that go into every training.  [default: random-number]",
+        help="Format of the canaries that go into every training.  [default: those of the ledger, else random-number]",
     ),
     *(
         _option(

@@ -132,7 +132,7 @@ def layer(model: nn.Module, name: str) -> nn.Module:
     if name not in known:
         raise UsageError(
             f"The model has no layer {name!r}.",
-            f"Its layers are: {', '.join(known)}."[:400],
+            f"Its layers are: {', '.join(known)}.",
             suggestion(name, known) or "Choose one of these names.",
         )
     found: nn.Module = known[name]

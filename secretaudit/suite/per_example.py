@@ -5,7 +5,8 @@ L_i is the cross-entropy (nats) of example i. Evaluation mode throughout, so tha
 By its input: examples are independent, so the gradient of Σ_i L_i by the stacked points holds ∂L_i/∂x_i in row i; one backward pass.
 
 By the parameters: the gradient of the sum would add the rows up. ``torch.func`` differentiates a function of one example and maps it over the
-batch (``vmap(grad(…))``), which runs the same kernels batched. Models with an operation that cannot be mapped are differentiated one example at a
+batch (``vmap(grad(…))``), which runs the same kernels batched; what is given to ``reduce`` is written to one and the same memory for every chunk, since
+fresh memory costs more than the derivatives. Models with an operation that cannot be mapped are differentiated one example at a
 time: the same numbers, slower.
 """
 
@@ -111,15 +112,30 @@ def parameter_gradients(
         return F.cross_entropy(scores, label.unsqueeze(0))
 
     mapped = vmap(grad(loss), in_dims=(None, 0, 0))
-    parts = []
-    for some, theirs in zip(inputs.split(chunk), labels.split(chunk), strict=True):
+    width = sum(w.numel() for w in weights.values())
+    room = inputs.new_empty(
+        (len(inputs) if reduce is None else min(chunk, len(inputs)), width),
+        dtype=next(iter(weights.values())).dtype,
+    )
+    parts: list[Tensor] = []
+    for start in range(0, len(inputs), chunk):
+        some, theirs = inputs[start : start + chunk], labels[start : start + chunk]
+        first = start if reduce is None else 0
+        rows = room[first : first + len(some)]
         try:
             slopes = mapped(weights, some, theirs)
-            flat = torch.cat([slopes[name].flatten(1) for name in weights], 1)
+            torch.cat([slopes[name].flatten(1) for name in weights], 1, out=rows)
         except (RuntimeError, NotImplementedError):
-            flat = parameter_gradients_one_by_one(model, some, theirs, names=names)
-        parts.append(flat if reduce is None else reduce(flat))
-    return torch.cat(parts)
+            rows.copy_(parameter_gradients_one_by_one(model, some, theirs, names=names))
+        if reduce is not None:
+            parts.append(_apart(reduce(rows), room))
+    return room if reduce is None else torch.cat(parts)
+
+
+def _apart(reduced: Tensor, room: Tensor) -> Tensor:
+    """A copy where it is a part of the memory that the next chunk is written to."""
+    shared = reduced.untyped_storage().data_ptr() == room.untyped_storage().data_ptr()
+    return reduced.clone() if shared else reduced
 
 
 def parameter_gradients_one_by_one(

@@ -21,6 +21,7 @@ BENCHMARKS = (
     ["bench_monitoring"],
     ["bench_translation"],
     ["bench_published"],
+    ["bench_per_example"],
 )
 
 for name, *arguments in BENCHMARKS:

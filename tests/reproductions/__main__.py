@@ -37,7 +37,7 @@ def main() -> int:
     sizes = experiment.full if given.full else experiment.small
     started = time.time()
     lines = experiment.corpus_lines(given.data)
-    with study_of(lines, given.seed) as study:
+    with study_of(lines, given.seed, given.data) as study:
         outcome = experiment.run(study, sizes)
     print(printed(outcome))
     path = write_outcome(

@@ -20,6 +20,11 @@ from tests.reproductions import (
     formats,
     many,
     minibatch,
+    suite_dissection,
+    suite_neighbours,
+    suite_noise_capped,
+    suite_noise_language,
+    suite_pretraining,
     translation,
 )
 from tests.reproductions.outcome import Outcome
@@ -36,6 +41,7 @@ class Experiment:
         small: Sizes that take minutes.
         full: The paper's sizes.
         corpus_lines: Reads the corpus from the directory of the real corpora.
+        needs_data: Whether it reads ``study.data`` itself.
     """
 
     run: Callable[[Study, Any], Outcome]
@@ -43,6 +49,12 @@ class Experiment:
     small: Any
     full: Any
     corpus_lines: Callable[[Path], tuple[str, ...]] = penn_treebank
+    needs_data: bool = False
+
+
+def _none(_data: Path) -> tuple[str, ...]:
+    """No corpus."""
+    return ()
 
 
 def _experiment(module: Any, **other: Any) -> Experiment:
@@ -60,5 +72,11 @@ EXPERIMENTS: dict[str, Experiment] = {
     "architectures": _experiment(architectures),
     "defences": _experiment(defences),
     "dp": _experiment(dp),
+    # the suite reads real data of its own
+    "suite-noise-capped": _experiment(suite_noise_capped, corpus_lines=_none, needs_data=True),
+    "suite-noise-language": _experiment(suite_noise_language),
+    "suite-neighbours": _experiment(suite_neighbours, corpus_lines=_none, needs_data=True),
+    "suite-pretraining": _experiment(suite_pretraining, corpus_lines=_none, needs_data=True),
+    "suite-dissection": _experiment(suite_dissection, corpus_lines=_none, needs_data=True),
     "translation": _experiment(translation, corpus_lines=translation.corpus_lines),
 }

@@ -97,6 +97,12 @@ class RecurrentLanguageModel:
         self.context: int | None = None
 
     @property
+    def module(self) -> RecurrentForCausalLM:
+        """The model itself, whose weights go on changing while it trains."""
+        model: RecurrentForCausalLM = self._model
+        return model
+
+    @property
     def device(self) -> torch.device:
         """Where the weights are."""
         device: torch.device = self._model.head.weight.device

@@ -120,7 +120,7 @@ def _clip(
 
 def _mask(shape: str, size: int) -> NDArray[np.bool_]:
     """Where the shape is, at the upper left corner."""
-    side = max(4, size // 3)
+    side = max(5, 3 * size // 8)
     y, x = np.mgrid[:side, :side] - (side - 1) / 2
     inside = {
         "square": np.ones((side, side), bool),

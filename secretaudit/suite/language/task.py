@@ -24,8 +24,8 @@ class LanguageTask:
         train: Lines to train on, without canaries.
         held_out: Lines never trained on.
         formats: Names of canary formats, as ``insert`` takes them.
-        canaries: Canaries per format.
-        repeats: Times that each is inserted, taken in turn.
+        canaries: Canaries per format and number of insertions, as ``insert`` counts them.
+        repeats: The numbers of insertions.
         controls: Canaries per format that are not inserted.
         source: Where the text was read.
 

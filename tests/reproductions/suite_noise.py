@@ -1,0 +1,189 @@
+"""Easy examples, and which of them matter: data against noise (Arpit et al. 2017, sections 3.1 and 3.2, figures 1, 3 and 4).
+
+The paper prints no numbers, only curves; what is compared are its orderings. Easy examples on MNIST with two fully connected layers (theirs have 4,096
+units), and, ours, on CIFAR-10 with the same and on the questions of TREC with a word-CNN. Sensitivity on MNIST of 14×14 pixels with two layers of 16
+units, as theirs. Learning rates, batches and numbers of updates are ours where the paper gives none, and the small sizes train on fewer images.
+
+The parts on critical samples, capacity and regularizers are in ``suite_noise_capped``.
+"""
+
+from __future__ import annotations
+
+import lzma
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from secretaudit.report.noise import tables
+from secretaudit.suite.data.arrays import task_of_arrays
+from secretaudit.suite.data.tables import text_task
+from secretaudit.suite.labelled import Task
+from secretaudit.suite.learner import Architecture
+from secretaudit.suite.noise.run import run as measure
+from secretaudit.suite.noise.settings import NoiseSettings
+from secretaudit.suite.subject import ClassifierSubject, Run
+from tests.reproductions.outcome import Ordering, Outcome
+from tests.reproductions.study import Study
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """How large the experiment is.
+
+    Attributes:
+        train: Images of MNIST and of CIFAR-10, and questions of TREC, at most.
+        held_out: The same, held out; nothing is measured on them here.
+        hidden: Units of each layer of the networks on images.
+        ease: Dials of easy examples on MNIST.
+        others: The same on CIFAR-10 and TREC.
+        sensitivity: Dials of sensitivity on MNIST of 14×14 pixels.
+    """
+
+    train: int
+    held_out: int
+    hidden: int
+    ease: dict[str, Any]
+    others: dict[str, Any]
+    sensitivity: dict[str, Any]
+
+
+TINY = Sizes(
+    train=60,
+    held_out=30,
+    hidden=8,
+    ease={"ease_initializations": 6},
+    others={"ease_initializations": 4},
+    sensitivity={
+        "sensitivity_examples": 30, "sensitivity_updates": 5, "sensitivity_initializations": 2, "sensitivity_looks": 2, "sensitivity_class_looks": 1,
+        "sensitivity_class_examples": 10,
+    },
+)  # fmt: skip
+SMALL = Sizes(
+    train=2_000,
+    held_out=100,
+    hidden=128,
+    ease={},
+    others={"ease_initializations": 40, "ease_training": 1_000},
+    sensitivity={"sensitivity_examples": 500, "sensitivity_initializations": 4, "sensitivity_class_examples": 200},
+)  # fmt: skip
+FULL = Sizes(
+    train=50_000,
+    held_out=100,
+    hidden=4_096,
+    ease={"ease_training": 50_000, "ease_learning_rate": 0.01},
+    others={"ease_training": 50_000, "ease_learning_rate": 0.01},
+    sensitivity={
+        "sensitivity_examples": 1_000, "sensitivity_updates": 5_000, "sensitivity_initializations": 5, "sensitivity_looks": 20,
+        "sensitivity_class_looks": 10, "sensitivity_class_examples": 1_000,
+    },
+)  # fmt: skip
+
+
+def run(study: Study, sizes: Sizes) -> Outcome:
+    """Measure both parts on their data."""
+    mnist, wide = _mnist(study, sizes), {"hidden": sizes.hidden}
+    ease, sensitivity = {"parts": ("ease",)}, {"parts": ("sensitivity",)}
+    found = {
+        "MNIST, mlp": _measured(study, mnist, "mlp", wide, ease | sizes.ease),
+        "CIFAR-10, mlp": _measured(study, _cifar(study, sizes), "mlp", wide, ease | sizes.others),
+        "TREC, word-cnn": _measured(
+            study, _trec(study, sizes), "word-cnn", {}, ease | sizes.others
+        ),
+        "MNIST 14×14": _measured(study, _halved(mnist), "mlp", {}, sensitivity | sizes.sensitivity),
+    }
+    return Outcome(
+        title="Data against noise: easy examples and sensitivity (95 % intervals)",
+        columns=("data and network", "measure", "seen"),
+        rows=[row for name, one in found.items() for row in _rows(name, one)],
+        orderings=[
+            Ordering(
+                claim=f"{name}: {ordering['claim']}",
+                seen=ordering["seen"] + ("; left open" if ordering["holds"] is None else ""),
+                holds=ordering["holds"] is True,
+            )
+            for name, one in found.items()
+            for ordering in one["orderings"]
+        ],
+        values=found,
+    )
+
+
+def _measured(
+    study: Study, task: Task, architecture: str, options: dict[str, Any], dials: dict[str, Any]
+) -> Any:
+    learner = Architecture(task=task, architecture=architecture, options=options)
+    subject = ClassifierSubject(task=task, learner=learner)
+    return measure(subject, NoiseSettings(**dials), Run(seed=study.seed))
+
+
+def _rows(name: str, found: dict[str, Any]) -> list[list[str]]:
+    """The module's own tables, one line each; and parts that have none, with the reason."""
+    rows = [
+        [name, f"{title}: {row[0]}", "; ".join(_cells(head[1:], row[1:]))]
+        for title, head, body in tables(found)
+        for row in body
+    ]
+    failed = [
+        [name, part, one["sentence"]]
+        for part, one in found["parts"].items()
+        if one["status"] not in ("measured", "not reached")
+    ]
+    return rows + failed
+
+
+def _cells(head: list[str], row: list[str]) -> list[str]:
+    return [f"{what} {value}" for what, value in zip(head, row, strict=True)]
+
+
+def _mnist(study: Study, sizes: Sizes) -> Task:
+    with np.load(study.data / "images" / "mnist_train.npz") as archive:
+        images, labels = archive["x"], archive["y"]
+    order = np.random.default_rng([study.seed, 1]).permutation(len(images))
+    held, train = order[: sizes.held_out], order[sizes.held_out :][: sizes.train]
+    return task_of_arrays(images[train], labels[train], (images[held], labels[held]), name="MNIST")
+
+
+def _halved(task: Task) -> Task:
+    """Images of half the height and width, each pixel the mean of four."""
+    parts = [F.avg_pool2d(part.inputs, 2).numpy() for part in (task.train, task.held_out)]
+    return task_of_arrays(
+        parts[0],
+        task.train.labels.numpy(),
+        (parts[1], task.held_out.labels.numpy()),
+        name=f"{task.name} of 14×14 pixels",
+    )
+
+
+def _cifar(study: Study, sizes: Sizes) -> Task:
+    with np.load(study.data / "images" / "cifar10_10k.npz") as archive:
+        parts = {name: archive[name] for name in ("x_train", "y_train", "x_test", "y_test")}
+    rng = np.random.default_rng([study.seed, 2])  # the file is in the order of the classes
+    train = rng.permutation(len(parts["x_train"]))[: sizes.train]
+    held = rng.permutation(len(parts["x_test"]))[: sizes.held_out]
+    return task_of_arrays(
+        parts["x_train"][train],
+        parts["y_train"][train],
+        (parts["x_test"][held], parts["y_test"][held]),
+        name="CIFAR-10",
+    )
+
+
+def _trec(study: Study, sizes: Sizes) -> Task:
+    texts, labels = _questions(study.data / "textcls" / "TREC.train.all.xz")
+    others = _questions(study.data / "textcls" / "TREC.test.all.xz")
+    names = [str(number) for number in range(max(labels) + 1)]
+    task = text_task(texts, labels, others, names, name="TREC", seed=study.seed)
+    order = np.random.default_rng([study.seed, 3]).permutation(len(task.train))[: sizes.train]
+    chosen = task.train.chosen(torch.from_numpy(order))
+    return task.with_train(chosen).smaller(None, sizes.held_out)
+
+
+def _questions(path: Path) -> tuple[list[str], list[int]]:
+    """Lines of a class, a space and a question."""
+    lines = lzma.decompress(path.read_bytes()).decode("utf-8", "replace").splitlines()
+    pairs = [line.split(" ", 1) for line in lines if line.strip()]
+    return [text for _, text in pairs], [int(label) for label, _ in pairs]
