@@ -30,8 +30,8 @@ from secretaudit.report.scales import (
     names_height,
     wrapped,
 )
-from secretaudit.report.series import Looks, draw_panel, legend_label, looks, names_of
-from secretaudit.report.style import RULES
+from secretaudit.report.series import draw_panel, legend_label, names_of
+from secretaudit.report.style import RULES, Looks, looks
 
 __all__ = ["is_wide", "panel_svgs", "png", "svg", "whole"]
 

@@ -126,7 +126,7 @@ def _short(value: float, values: NDArray[np.float64], *, log: bool) -> str:
     if size == 0 or (value.is_integer() and size < 10_000):
         text = f"{value:.0f}"
     elif 0.0095 <= size < 10 or (not log and 0.1 <= largest < 10):
-        text = f"{value:.2f}"
+        text = f"{value:.2f}".replace("-0.00", "0.00")
     elif 10 <= size < 100:
         text = f"{value:.1f}"
     elif 100 <= size < 10_000:

@@ -1,6 +1,6 @@
 """Lines, points and bars over common axes.
 
-An interval is a band around a line of many points, and a bar through each point otherwise. A value that is ``None`` leaves a gap; in a row
+An interval is a band around a line of many points, and a bar through each point otherwise; series with such bars over numbers stand a hair's breadth beside each other. A value that is ``None`` leaves a gap; in a row
 of bars, where a gap would look like a zero, the words "no value" stand in its place. Series over names share the positions of the names and
 stand beside each other.
 """
@@ -8,28 +8,28 @@ stand beside each other.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.transforms import ScaledTranslation, Transform
 from numpy.typing import NDArray
 
 from secretaudit.report.figure import Panel, Series
 from secretaudit.report.scales import number, set_names, set_scale, shorten, wrapped
-from secretaudit.report.style import GREY, Look, look, reference_look
+from secretaudit.report.style import GREY, INK, Look, Looks, reference_look
 
-__all__ = ["Looks", "draw_panel", "legend_label", "looks", "names_of"]
-
-Looks = Mapping[tuple[str, str], Look]
+__all__ = ["draw_panel", "legend_label", "names_of"]
 
 _BAND_FROM = 13
 _MARKERS_UP_TO = 25
 _CLOUD_FROM = 300
 _RASTER_FROM = 2000
-_REFERENCES_IN_GREY = 2
 _BARS_WIDTH = 0.8
 _BESIDE = 0.14
+_SHIFT = 3.0  # so that whiskers at one position do not cover each other
 _NAMES_AT_LEAST = 3  # so wide is an axis; a single bar does not fill it
 
 
@@ -46,34 +46,6 @@ class _Places:
         if self.names is None:
             return np.array(series.x, dtype=float)
         return np.array([self.names.index(_name(x)) for x in series.x], dtype=float)
-
-
-def looks(panels: Sequence[Panel]) -> Looks:
-    """A look for each label and style of a figure: the same wherever it returns, and different within each panel."""
-    keys = list(dict.fromkeys(_key(one) for panel in panels for one in panel.series))
-    references = [key for key in keys if key[1] == "dashed"]
-    grey = len(references) <= _REFERENCES_IN_GREY
-    chosen: dict[tuple[str, str], Look] = {}
-    given: dict[str, int] = {}
-    for key in keys:
-        if grey and key in references:
-            chosen[key] = reference_look(references.index(key))
-        else:
-            index = given.setdefault(key[0], _free(key[0], panels, given))
-            chosen[key] = look(index)
-    return chosen
-
-
-def _free(label: str, panels: Sequence[Panel], given: Mapping[str, int]) -> int:
-    """The first look that no series has which shares a panel with this one."""
-    beside = {
-        other.label
-        for panel in panels
-        if any(one.label == label for one in panel.series)
-        for other in panel.series
-    }
-    taken = {given[other] for other in beside if other in given}
-    return next(index for index in range(len(taken) + 1) if index not in taken)
 
 
 def draw_panel(axes: Axes, panel: Panel, chosen: Looks, inches: float) -> None:
@@ -99,21 +71,29 @@ def draw_panel(axes: Axes, panel: Panel, chosen: Looks, inches: float) -> None:
         set_scale(axes, "x", xs, log=panel.log_x, at_values=True)
     else:
         set_names(axes, "x", places.names, inches)
+    _set_limits(axes, panel, places, heights)
     _draw_all(axes, panel, places, chosen)
-    _finish(axes, panel, places, heights)
 
 
 def _draw_all(axes: Axes, panel: Panel, places: _Places, chosen: Looks) -> None:
     bars = [one for one in panel.series if one.style == "bars"]
+    if bars and axes.get_ylim()[0] < 0:
+        axes.axhline(0, color=GREY, linewidth=0.8)
     others = [one for one in panel.series if one.style != "bars"]
     for index, one in enumerate(bars):
         offset = (index - (len(bars) - 1) / 2) * places.bar_width
         x = places.of(one) + offset
-        _draw_bars(axes, one, x, places.bar_width, chosen[_key(one)], alone=len(bars) == 1)
+        _draw_bars(
+            axes, one, x, places.bar_width, chosen[one.label, one.style], alone=len(bars) == 1
+        )
+    whiskered = [one for one in others if one.low and not _has_band(one) and not places.names]
     for index, one in enumerate(others):
-        beside = places.beside if one.style == "points" else 0.0
-        offset = (index - (len(others) - 1) / 2) * beside
-        _draw_marks(axes, one, places.of(one) + offset, chosen[_key(one)])
+        step = places.beside if one.style == "points" else 0.0
+        offset = (index - (len(others) - 1) / 2) * step
+        shift = 0.0
+        if one in whiskered:
+            shift = (whiskered.index(one) - (len(whiskered) - 1) / 2) * _SHIFT
+        _draw_marks(axes, one, places.of(one) + offset, chosen[one.label, one.style], shift)
     for index, (height, label) in enumerate(panel.lines):
         given = reference_look(index + _dashed_of(panel))
         axes.axhline(
@@ -140,7 +120,7 @@ def _draw_bars(
         hatch=None if alone else given.hatch,
         label=legend_label(one.label),
     )
-    _draw_intervals(axes, one, x, y, "#222222")
+    _draw_intervals(axes, one, x, y, INK, axes.transData)
     for place in x[~there]:
         axes.text(
             place,
@@ -155,8 +135,10 @@ def _draw_bars(
         )
 
 
-def _draw_marks(axes: Axes, one: Series, x: NDArray[np.float64], given: Look) -> None:
+def _draw_marks(axes: Axes, one: Series, x: NDArray[np.float64], given: Look, shift: float) -> None:
+    """Draw a line or points, with the intervals; all ``shift`` dots (1/72 inch) to the right."""
     y = _floats(one.y)
+    moved = axes.transData + ScaledTranslation(shift / 72, 0, axes.figure.dpi_scale_trans)
     if one.style == "points":
         cloud = len(y) >= _CLOUD_FROM
         axes.plot(
@@ -169,6 +151,7 @@ def _draw_marks(axes: Axes, one: Series, x: NDArray[np.float64], given: Look) ->
             alpha=0.5 if cloud else 1.0,
             markeredgewidth=0.0,
             rasterized=len(y) >= _RASTER_FROM,
+            transform=moved,
             label=legend_label(one.label),
         )
     else:
@@ -176,17 +159,23 @@ def _draw_marks(axes: Axes, one: Series, x: NDArray[np.float64], given: Look) ->
         axes.plot(
             x,
             y,
-            linestyle=reference_look(0).stroke if dashed and given.marker else given.stroke,
-            marker="" if dashed else given.marker,
+            linestyle=given.stroke,
+            marker=given.marker,
+            markerfacecolor="white" if given.hollow else given.colour,
+            transform=moved,
             markevery=_marked(y),
             color=given.colour,
             linewidth=1.3 if dashed else 1.7,
             label=legend_label(one.label),
         )
-    if one.style != "points" and len(y) >= _BAND_FROM:
+    if _has_band(one):
         _draw_band(axes, one, x, given)
     else:
-        _draw_intervals(axes, one, x, y, given.colour)
+        _draw_intervals(axes, one, x, y, given.colour, moved)
+
+
+def _has_band(one: Series) -> bool:
+    return one.style != "points" and len(one.y) >= _BAND_FROM
 
 
 def _draw_band(axes: Axes, one: Series, x: NDArray[np.float64], given: Look) -> None:
@@ -199,35 +188,60 @@ def _draw_band(axes: Axes, one: Series, x: NDArray[np.float64], given: Look) -> 
 
 
 def _draw_intervals(
-    axes: Axes, one: Series, x: NDArray[np.float64], y: NDArray[np.float64], colour: str
+    axes: Axes,
+    one: Series,
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    colour: str,
+    moved: Transform,
 ) -> None:
     if not (one.low and one.high):
         return
     low, high = _floats(one.low), _floats(one.high)
     there = np.isfinite(y) & np.isfinite(low) & np.isfinite(high)
-    axes.vlines(x[there], low[there], high[there], color=colour, linewidth=1.2)
+    axes.vlines(
+        x[there], low[there], high[there], color=colour, linewidth=1.2, transform=moved, zorder=2.4
+    )
     for ends in (low[there], high[there]):
         axes.plot(
-            x[there], ends, linestyle="none", marker="_", markersize=6, color=colour, zorder=2.5
+            x[there],
+            ends,
+            linestyle="none",
+            marker="_",
+            markersize=6,
+            color=colour,
+            transform=moved,
+            zorder=2.5,
         )
 
 
-def _finish(axes: Axes, panel: Panel, places: _Places, heights: list[float]) -> None:
-    """Ends of the axes: fixed ones with room for markers, and no half empty category at the sides."""
+def _set_limits(axes: Axes, panel: Panel, places: _Places, heights: list[float]) -> None:
+    """Ends of the axes, before anything is drawn: everything is inside, with room for markers."""
+    bars = any(one.style == "bars" for one in panel.series)
     if panel.y_range is not None:
         bottom, top = panel.y_range
         room = 0.0 if panel.log_y else 0.03 * (top - bottom)
-        bars = any(one.style == "bars" for one in panel.series)
         below = 0.0 if bars or min(heights) >= bottom + room else room
         axes.set_ylim(bottom - below, top + room)
-    elif max(heights) == min(heights) and not panel.log_y:
-        margin = abs(heights[0]) * 0.1 or 1.0
-        axes.set_ylim(heights[0] - margin, heights[0] + margin)
+    else:
+        bottom, top = _with_room(axes.yaxis, min(heights), max(heights))
+        axes.set_ylim(0.0 if bars and min(heights) == 0.0 else bottom, top)
     if places.names is not None:
         beside = 0.5 + max(0.1, (_NAMES_AT_LEAST - len(places.names)) / 2)
         axes.set_xlim(-beside, len(places.names) - 1 + beside)
-    if any(one.style == "bars" for one in panel.series) and min(heights) < 0:
-        axes.axhline(0, color=GREY, linewidth=0.8)
+    else:
+        xs = [float(x) for one in panel.series for x in one.x]
+        half = places.bar_width * sum(o.style == "bars" for o in panel.series) / 2
+        axes.set_xlim(*_with_room(axes.xaxis, min(xs) - half, max(xs) + half))
+
+
+def _with_room(axis: Axis, low: float, high: float) -> tuple[float, float]:
+    """Ends a twentieth further apart at either side, as the axis is scaled; some room about a single value."""
+    scale = axis.get_transform()
+    ends = scale.transform(np.array([[low], [high]], dtype=float)).ravel()
+    room = 0.05 * (ends[1] - ends[0]) or 0.1 * abs(ends[0]) or 1.0
+    wide = scale.inverted().transform(np.array([[ends[0] - room], [ends[1] + room]])).ravel()
+    return float(wide[0]), float(wide[1])
 
 
 def names_of(panel: Panel) -> tuple[str, ...]:
@@ -263,7 +277,13 @@ def _heights(panel: Panel) -> list[float]:
     values = [y for one in panel.series for y in one.y if y is not None and math.isfinite(y)]
     if not values:
         return []
-    ends = [e for one in panel.series for e in (*one.low, *one.high) if e is not None]
+    ends = [
+        end
+        for one in panel.series
+        for side in (one.low, one.high)
+        for end, y in zip(side, one.y, strict=bool(side))
+        if end is not None and y is not None
+    ]
     if panel.log_y:
         ends = [end for end in ends if end > 0]
     bars = [0.0] if any(o.style == "bars" for o in panel.series) and not panel.log_y else []
@@ -287,10 +307,6 @@ def _dashed_of(panel: Panel) -> int:
 
 def _floats(values: Sequence[float | None]) -> NDArray[np.float64]:
     return np.array([math.nan if v is None else v for v in values], dtype=float)
-
-
-def _key(one: Series) -> tuple[str, str]:
-    return (one.label, one.style)
 
 
 def _name(x: float | str) -> str:

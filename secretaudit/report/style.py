@@ -7,10 +7,13 @@ have a light ground, whatever the page around them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-__all__ = ["GREY", "GRID", "INK", "RULES", "Look", "look", "reference_look"]
+from secretaudit.report.figure import Panel, Series
+
+__all__ = ["GREY", "GRID", "INK", "RULES", "Look", "Looks", "look", "looks", "reference_look"]
 
 INK = "#1f2328"
 GREY = "#5b6470"
@@ -27,6 +30,8 @@ _REFERENCE_STROKES: tuple[Any, ...] = (
     (0, (6, 1.6, 1, 1.6)),
     (0, (8, 2.5)),
 )
+
+_REFERENCES_IN_GREY = 2
 
 #: What matplotlib is told while a figure is drawn and written, and nobody outside sees.
 RULES: dict[str, Any] = {
@@ -79,12 +84,18 @@ class Look:
         marker: As matplotlib names it; "" for none.
         stroke: As matplotlib takes it.
         hatch: In bars.
+        hollow: Whether markers are white inside.
     """
 
     colour: str
     marker: str
     stroke: Any
     hatch: str
+    hollow: bool = False
+
+
+#: Label and style of a series → how it looks.
+Looks = Mapping[tuple[str, str], Look]
 
 
 def look(index: int) -> Look:
@@ -102,3 +113,56 @@ def reference_look(index: int) -> Look:
     """The look of a reference curve or line: grey, broken, without markers."""
     stroke = _REFERENCE_STROKES[index % len(_REFERENCE_STROKES)]
     return Look(colour=GREY, marker="", stroke=stroke, hatch="")
+
+
+def _beside(given: Look) -> Look:
+    """The look of a dashed curve that belongs to a line: its colour and marker, hollow and broken."""
+    return replace(given, stroke=_REFERENCE_STROKES[0], hollow=True)
+
+
+def looks(panels: Sequence[Panel]) -> Looks:
+    """A look for each label and style of a figure: the same wherever it returns, and different within each panel.
+
+    One or two dashed curves are references, in grey. Where a panel has as many dashed curves as lines, and more than one, each
+    takes the colour of the line in the same place.
+    """
+    keys = list(dict.fromkeys(_key(one) for panel in panels for one in panel.series))
+    references = [key for key in keys if key[1] == "dashed"]
+    grey = len(references) <= _REFERENCES_IN_GREY
+    pairs = _pairs(panels)
+    chosen: dict[tuple[str, str], Look] = {}
+    given: dict[str, int] = {}
+    for key in keys:
+        if key in pairs or (grey and key in references):
+            chosen[key] = reference_look(references.index(key))
+        else:
+            index = given.setdefault(key[0], _free(key[0], panels, given))
+            chosen[key] = look(index)
+    return chosen | {key: _beside(chosen[line]) for key, line in pairs.items()}
+
+
+def _pairs(panels: Sequence[Panel]) -> dict[tuple[str, str], tuple[str, str]]:
+    """Dashed curves that belong to lines."""
+    pairs: dict[tuple[str, str], tuple[str, str]] = {}
+    for panel in panels:
+        dashed = [_key(one) for one in panel.series if one.style == "dashed"]
+        lines = [_key(one) for one in panel.series if one.style == "line"]
+        if 1 < len(dashed) == len(lines):
+            pairs = dict(zip(dashed, lines, strict=True)) | pairs
+    return pairs
+
+
+def _free(label: str, panels: Sequence[Panel], given: Mapping[str, int]) -> int:
+    """The first look that no series has which shares a panel with this one."""
+    beside = {
+        other.label
+        for panel in panels
+        if any(one.label == label for one in panel.series)
+        for other in panel.series
+    }
+    taken = {given[other] for other in beside if other in given}
+    return next(index for index in range(len(taken) + 1) if index not in taken)
+
+
+def _key(one: Series) -> tuple[str, str]:
+    return (one.label, one.style)

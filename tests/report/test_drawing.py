@@ -15,8 +15,8 @@ from matplotlib.figure import Figure as Canvas
 from secretaudit.report.drawing import is_wide, panel_svgs, png, svg
 from secretaudit.report.figure import Figure, Matrix, Panel, Series
 from secretaudit.report.scales import distinct, number, turning
-from secretaudit.report.series import draw_panel, looks
-from secretaudit.report.style import look
+from secretaudit.report.series import draw_panel
+from secretaudit.report.style import look, looks
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
@@ -166,6 +166,45 @@ def test_a_label_looks_the_same_in_all_panels_and_no_two_look_alike_in_one():
     assert chosen["b", "line"] != chosen["c", "line"]
     assert chosen["a", "line"] != chosen["b", "line"]
     assert len({str(look(index)) for index in range(32)}) == 32
+
+
+def test_a_dashed_curve_takes_the_colour_of_its_line():
+    """Training solid, held out dashed, noise by colour; a reference curve or two stay grey."""
+    solid = [Series(label=name, x=(1,), y=(1,)) for name in "ab"]
+    broken = [Series(label=f"{name}, held out", x=(1,), y=(1,), style="dashed") for name in "ab"]
+    chosen = looks([panel(*solid, *broken), panel(Series(label="c", x=(1,), y=(1,)))])
+    for name in "ab":
+        assert chosen[name, "line"].colour == chosen[f"{name}, held out", "dashed"].colour
+        assert chosen[f"{name}, held out", "dashed"].hollow
+    grey = looks([panel(solid[0], *broken)])
+    assert {grey[one.label, "dashed"].marker for one in broken} == {""}
+
+
+def test_whiskers_at_one_position_stand_beside_each_other_inside_the_axes():
+    """Three series at the same epochs: their bars do not cover each other, and none is beyond the frame."""
+    x, y = (1, 2, 4, 64), (0.1, 0.2, 0.3, 0.4)
+    series = [Series(label=n, x=x, y=y, low=(0.0,) * 4, high=(1.0,) * 4) for n in "abc"]
+    axes = drawn(panel(*series, log_x=True))
+    places = []
+    for bars in axes.collections:
+        ends = bars.get_transform().transform(np.concatenate(bars.get_segments()))
+        places.append(ends[::2, 0])
+        frame = axes.bbox
+        assert (frame.x0 < ends[:, 0]).all() and (ends[:, 0] < frame.x1).all()
+        assert (frame.y0 < ends[:, 1]).all() and (ends[:, 1] < frame.y1).all()
+    assert (np.diff(np.array(places), axis=0) > 2).all()
+
+
+@pytest.mark.parametrize("style", ["line", "points", "bars", "dashed"])
+@pytest.mark.parametrize("log", [False, True])
+def test_everything_is_inside_the_axes(style, log):
+    """The first and the last point too, of numbers with and without zero, and single ones."""
+    for x, y in [((0, 5, 90), (0.0, 3.0, 1000.0)), ((1, 2, 3), (1.0, 1.0, 1.0)), ((7,), (-2.0,))]:
+        axes = drawn(panel(Series(label="a", x=x, y=y, style=style), log_x=log, log_y=log))
+        low, high = axes.get_ylim()
+        assert low <= min(y) and max(y) < high
+        if style != "bars":
+            assert axes.get_xlim()[0] < x[0] and x[-1] < axes.get_xlim()[1]
 
 
 def test_the_legend_stands_below_the_data():

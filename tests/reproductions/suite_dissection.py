@@ -28,7 +28,7 @@ from secretaudit.suite.learner import Architecture
 from secretaudit.suite.subject import ClassifierSubject, LanguageSubject, Run
 from secretaudit.training.settings import TrainingSettings
 from tests.reproductions.outcome import Ordering, Outcome
-from tests.reproductions.study import Study
+from tests.reproductions.study import Study, penn_treebank
 
 COLUMNS = ("data and network", "measure", "true", "same random", "independent random", "p, p")
 _CONDITIONS = ("true labels", "same random labels", "independent random labels")
@@ -82,7 +82,7 @@ class Sizes:
 
 
 TINY = Sizes(
-    models=2, mnist=40, cifar=30, questions=40, held_out=30, filters=2, units=12, epochs=2, gradients=8, cues=2, cue_epochs=1,
+    models=2, mnist=40, cifar=30, questions=40, held_out=30, filters=2, units=12, epochs=2, gradients=8, cues=3, cue_epochs=1,
     cue_pixels=(4, 40), lines=6, corpus=20, corpus_epochs=1, line_epochs=4, line_units=8, records=6,
 )  # fmt: skip
 SMALL = Sizes(
@@ -159,7 +159,7 @@ def _questions(study: Study, sizes: Sizes, parts: tuple[str, ...]) -> dict[str, 
 
 
 def _text(study: Study, sizes: Sizes) -> dict[str, Any]:
-    lines = [line for line in study.lines if 20 < len(line) < 120]
+    lines = [line for line in penn_treebank(study.data) if 20 < len(line) < 120]
     order = np.random.default_rng([study.seed, 4]).permutation(len(lines)).tolist()
     chosen = tuple(lines[i] for i in order)
     task = LanguageTask(

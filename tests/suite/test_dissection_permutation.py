@@ -14,6 +14,8 @@ from secretaudit.suite.dissection.permutation import (
     of_values,
     within,
 )
+from secretaudit.suite.dissection.verdicts import above
+from secretaudit.suite.statistics import mean_interval
 
 
 def blocks(m: int, first: float, second: float, across: float) -> np.ndarray:
@@ -113,3 +115,11 @@ def test_the_jackknife_of_a_mean_over_pairs():
     assert found["mean"] == pytest.approx(2 * x.mean())
     assert found["high"] - found["mean"] == pytest.approx(half, rel=1e-6)
     assert jackknife(np.ones((2, 2)), range(2))["low"] is None
+
+
+def test_an_interval_above_a_limit_is_judged_from_three_values_on():
+    """Two equal values have an interval without width, which decides nothing."""
+    three, two = mean_interval([0.6, 0.7, 0.8]), mean_interval([0.7, 0.7])
+    assert above("", "", three, 0.3)["holds"] is True
+    assert above("", "", three, 0.7)["holds"] is False
+    assert above("", "", two, 0.3)["holds"] is None

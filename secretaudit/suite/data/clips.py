@@ -223,7 +223,7 @@ def _task(
         raise UsageError(
             f"{len(refused)} of {len(train) + len(held_out or ())} clips do not decode.",
             f"{'; '.join(refused[:20])}{'; …' if len(refused) > 20 else ''}.",
-            "Mend them or take them out, or leave them out with undecodable=report; they are then named in the record.",
+            "Mend them or take them away, or leave them out with --undecodable report; they are then named in the record.",
         )
     _refuse_empty_class(first, names)
     if other is not None and not other:

@@ -53,6 +53,46 @@ def part_of(
         ]
         for kind in KINDS
     }
+    measures = _measures(models, groups, seed, settings)
+    spoken = _coherence(models, groups, seed, settings)
+    canaries = canary_part(records)
+    kappas = measures["kappa"]["within"]
+    return {
+        "status": "measured" if all(len(g) >= 2 for g in groups.values()) else "not reached",
+        "networks": list(found),
+        "positions": len(models[0]["predicted"]),
+        "measures": measures,
+        "accuracy": {
+            kind: mean_interval(
+                [p_same(models[i]["predicted"], models[i]["truth"]) for i in groups[kind]]
+            )
+            for kind in KINDS
+        },
+        "coherence": spoken,
+        "canaries": canaries,
+        "sentence": f"On {len(models[0]['predicted'])} held-out tokens κ between two models is "
+        + ", ".join(f"{number(kappas[k]['mean'])} for {k}" for k in kappas)
+        + f". {p_sentence(measures['kappa']['tests'])} A canary inserted {canaries['most']} times is less coherent than an ordinary line with chance {number(canaries['auc']['mean'])}, one never inserted with {number(canaries['control_auc']['mean'])}.",
+        "orderings": [
+            *(alike("language", name, measures[name]) for name in _JUDGED),
+            higher(
+                "language",
+                "Gradients of training lines along training",
+                spoken["means"],
+                spoken["tests"],
+            ),
+            *_canary_claims(canaries),
+        ],
+    }
+
+
+def _measures(
+    models: list[dict[str, Any]],
+    groups: dict[str, list[int]],
+    seed: int,
+    settings: DissectionSettings,
+) -> dict[str, Any]:
+    """Similarities of all pairs of models, by measure."""
     said = [model["predicted"] for model in models]
     states = [unpacked(model["states"]) for model in models]
     spaces = [leading(thing, settings.svcca_variance) for thing in states]
@@ -63,64 +103,55 @@ def part_of(
         "debiased CKA": matrix_of(states, debiased_cka),
         "SVCCA": matrix_of(spaces, canonical),
     }
-    measures = {
+    return {
         name: compared(matrix, groups, seed, settings.splits, REAL)
         | {"matrix": plain_matrix(matrix)}
         for name, matrix in matrices.items()
     }
+
+
+def _coherence(
+    models: list[dict[str, Any]],
+    groups: dict[str, list[int]],
+    seed: int,
+    settings: DissectionSettings,
+) -> dict[str, Any]:
+    """Coherence of training lines: means along training, tests, curves."""
     along = [_mean_along(model["looks"]) for model in models]
     rng = np.random.default_rng([seed, 79])
-    tests = {
-        other: of_values(along, groups[REAL], groups[other], rng, settings.splits)
-        for other in (SAME, INDEPENDENT)
-    }
-    means = {
-        k: mean_interval([along[i] for i in groups[k] if not np.isnan(along[i])]) for k in KINDS
-    }
-    canaries = canary_part(records)
-    kappas = measures["kappa"]["within"]
     return {
-        "status": "measured" if all(len(g) >= 2 for g in groups.values()) else "not reached",
-        "networks": list(found),
-        "positions": len(said[0]),
-        "measures": measures,
-        "accuracy": {
-            kind: mean_interval(
-                [p_same(models[i]["predicted"], models[i]["truth"]) for i in groups[kind]]
-            )
-            for kind in KINDS
+        "means": {
+            k: mean_interval([along[i] for i in groups[k] if not np.isnan(along[i])]) for k in KINDS
         },
-        "coherence": {
-            "means": means,
-            "tests": tests,
-            "curves": {
-                kind: _curve([models[i]["looks"] for i in members])
-                for kind, members in groups.items()
-            },
+        "tests": {
+            other: of_values(along, groups[REAL], groups[other], rng, settings.splits)
+            for other in (SAME, INDEPENDENT)
         },
-        "canaries": canaries,
-        "sentence": f"On {len(said[0])} held-out tokens κ between two models is "
-        + ", ".join(f"{number(kappas[k]['mean'])} for {k}" for k in kappas)
-        + f". {p_sentence(measures['kappa']['tests'])} A canary inserted {canaries['most']} times is less coherent than an ordinary line with chance {number(canaries['auc']['mean'])}, one never inserted with {number(canaries['control_auc']['mean'])}.",
-        "orderings": [
-            *(alike("language", name, measures[name]) for name in _JUDGED),
-            higher("language", "Gradients of training lines along training", means, tests),
-            above(
-                "language",
-                f"Canaries inserted {canaries['most']} times are less coherent than ordinary lines (ours; AUC, interval over models above 0.5)",
-                canaries["auc"],
-                0.5,
-                f"; never inserted: {interval(canaries['control_auc'])}",
-            ),
-            above(
-                "language",
-                f"Canaries inserted {canaries['most']} times are less coherent than canaries never inserted (ours; AUC, interval over models above 0.5)",
-                canaries["auc_against_controls"],
-                0.5,
-                f"; by their loss instead: {interval(canaries['loss_auc_against_controls'])}",
-            ),
-        ],
+        "curves": {
+            kind: _curve([models[i]["looks"] for i in members]) for kind, members in groups.items()
+        },
     }
+
+
+def _canary_claims(canaries: dict[str, Any]) -> list[dict[str, Any]]:
+    """What is said of canaries and ordinary lines, and of canaries and those never inserted."""
+    most = canaries["most"]
+    return [
+        above(
+            "language",
+            f"Canaries inserted {most} times are less coherent than ordinary lines (ours; AUC, interval over models above 0.5)",
+            canaries["auc"],
+            0.5,
+            f"; never inserted: {interval(canaries['control_auc'])}",
+        ),
+        above(
+            "language",
+            f"Canaries inserted {most} times are less coherent than canaries never inserted (ours; AUC, interval over models above 0.5)",
+            canaries["auc_against_controls"],
+            0.5,
+            f"; by their loss instead: {interval(canaries['loss_auc_against_controls'])}",
+        ),
+    ]
 
 
 def canary_part(found: list[dict[str, Any]]) -> dict[str, Any]:

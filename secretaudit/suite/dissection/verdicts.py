@@ -33,12 +33,13 @@ def higher(part: str, what: str, means: dict[str, Any], tests: dict[str, Any]) -
 def above(
     part: str, claim: str, found: dict[str, Any], limit: float, seen: str = ""
 ) -> dict[str, Any]:
-    """A claim that holds when the interval of a mean lies above a limit."""
+    """A claim that holds when the interval of a mean lies above a limit; fewer than three values do not decide."""
+    judged = found["n"] >= 3 and found["low"] is not None
     return {
         "part": part,
         "claim": claim,
         "seen": f"{interval(found)}{seen}",
-        "holds": None if found["low"] is None else bool(found["low"] > limit),
+        "holds": bool(found["low"] > limit) if judged else None,
     }
 
 

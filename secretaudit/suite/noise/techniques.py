@@ -5,7 +5,7 @@ paper's [read]; where exactly they act is not printed, so this is ours:
 
 - *dropout*, *hidden noise* (Gaussian, standard deviation in the activations' own units): after every activation layer; where a model has no such layers
   (it calls functions instead), on the input of the last linear layer.
-- *input dropout*: numbers are set to 0 and the others scaled up, as dropout does; of text, tokens are left out, and one of a row always stays.
+- *input dropout*: numbers are set to 0 and the others scaled up, as dropout does; of text, tokens are left out and the others move up; one of a row always stays.
 - *input noise*: Gaussian, in standard deviations of the inputs; of text, on the embeddings of tokens, in standard deviations of their coordinates.
 - *weight decay*: the optimizer's.
 - *adversarial*: (1 − w) · L(x) + w · L(x'), with x' where the search of ``lass`` ends, L the cross-entropy with the example's own label; together with dropout.
@@ -163,7 +163,11 @@ def _input_dropped(model: Classifier, inputs: Tensor, share: float) -> Tensor:
         return model.from_continuous(F.dropout(inputs, share), inputs)
     draws = torch.rand(inputs.shape).masked_fill(inputs == PADDING, -1.0)
     dropped = (draws < share) & (draws < draws.amax(1, keepdim=True))
-    scores: Tensor = model(inputs.masked_fill(dropped, PADDING))
+    kept = inputs.masked_fill(dropped, PADDING)
+    order = (
+        (kept == PADDING).to(torch.int8).argsort(dim=1, stable=True)
+    )  # padding stays on the right
+    scores: Tensor = model(kept.gather(1, order))
     return scores
 
 

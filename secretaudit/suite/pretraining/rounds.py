@@ -166,8 +166,12 @@ def _sentence(part: dict[str, Any], short: int) -> str:
         else f"From random weights, {table[0]['accuracy']['mean']:.1%} of the random labels were memorized in {part['cap']} epochs"
     )
     if part["speed_up"] is not None:
-        later = np.mean([row["epochs"]["mean"] for row in table[1:]])
-        text += f"; when they were drawn anew, after {later:.1f} epochs more"
+        later = table[1:]
+        text += (
+            f"; when they were drawn anew, {np.mean([row['accuracy']['mean'] for row in later]):.1%} at the end of each round"
+            if part["later_not_reached"]
+            else f"; when they were drawn anew, after {np.mean([row['epochs']['mean'] for row in later]):.1f} epochs more"
+        )
     text += f" (mean of {table[0]['seeds']} networks)."
     if short:
         text += f" {short} of {part['seeds'] * len(table)} memorizations ended below the target; their epochs are lower bounds."
