@@ -82,7 +82,7 @@ _OPTIONS = (
         "--held-out-data",
         type=click.Path(path_type=Path),
         metavar="FILE",
-        help="Table of held-out examples.  [default: a quarter of the data]",
+        help="Table or corpus that is held out.  [default: a quarter of the data, a tenth of a corpus]",
     ),
     _option(
         _DATA,

@@ -30,7 +30,7 @@ from secretaudit.report.scales import (
     names_height,
     wrapped,
 )
-from secretaudit.report.series import draw_panel, legend_label, names_of
+from secretaudit.report.series import draw_panel, legend_label, names_of, series_label
 from secretaudit.report.style import RULES, Looks, looks
 
 __all__ = ["is_wide", "panel_svgs", "png", "svg", "whole"]
@@ -190,8 +190,9 @@ def _labels(panel: Panel | Matrix) -> list[str]:
     """What stands in the legend, in order."""
     if isinstance(panel, Matrix):
         return []
-    given = [one.label for one in panel.series] + [label for _, label in panel.lines]
-    return list(dict.fromkeys(legend_label(label) for label in given if label))
+    given = [series_label(one) for one in panel.series]
+    given += [legend_label(label) for _, label in panel.lines]
+    return list(dict.fromkeys(label for label in given if label))
 
 
 def _legend_columns(labels: Sequence[str], width: float) -> int:

@@ -21,7 +21,7 @@ from secretaudit.report.figure import Panel, Series
 from secretaudit.report.scales import number, set_names, set_scale, shorten, wrapped
 from secretaudit.report.style import GREY, INK, Look, Looks, reference_look
 
-__all__ = ["draw_panel", "legend_label", "names_of"]
+__all__ = ["draw_panel", "legend_label", "names_of", "series_label"]
 
 _BAND_FROM = 13
 _MARKERS_UP_TO = 25
@@ -118,7 +118,7 @@ def _draw_bars(
         edgecolor="white",
         linewidth=0.4,
         hatch=None if alone else given.hatch,
-        label=legend_label(one.label),
+        label=series_label(one),
     )
     _draw_intervals(axes, one, x, y, INK, axes.transData)
     for place in x[~there]:
@@ -152,7 +152,7 @@ def _draw_marks(axes: Axes, one: Series, x: NDArray[np.float64], given: Look, sh
             markeredgewidth=0.0,
             rasterized=len(y) >= _RASTER_FROM,
             transform=moved,
-            label=legend_label(one.label),
+            label=series_label(one),
         )
     else:
         dashed = one.style == "dashed"
@@ -166,7 +166,7 @@ def _draw_marks(axes: Axes, one: Series, x: NDArray[np.float64], given: Look, sh
             markevery=_marked(y),
             color=given.colour,
             linewidth=1.3 if dashed else 1.7,
-            label=legend_label(one.label),
+            label=series_label(one),
         )
     if _has_band(one):
         _draw_band(axes, one, x, given)
@@ -311,6 +311,12 @@ def _floats(values: Sequence[float | None]) -> NDArray[np.float64]:
 
 def _name(x: float | str) -> str:
     return x if isinstance(x, str) else number(float(x))
+
+
+def series_label(one: Series) -> str:
+    """What the legend says of a series, and that there is nothing to see of it where it has no value."""
+    empty = all(y is None for y in one.y)
+    return legend_label(f"{one.label} (no value)" if one.label and empty else one.label)
 
 
 def legend_label(text: str) -> str:

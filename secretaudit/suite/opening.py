@@ -325,6 +325,7 @@ def _language_subject(
         text_column=reading.text_column or "text",
         seed=reading.seed,
         limit=reading.limit or LINES,
+        held_out=reading.held_out,
         formats=reading.formats or None,
     )
     settings, given = SMALL_LSTM, None

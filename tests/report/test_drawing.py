@@ -267,6 +267,12 @@ def test_nothing_to_draw_is_said():
     assert "Easy examples" in texts(svg(figure()))
 
 
+def test_a_series_without_values_is_named_in_the_legend():
+    """A condition that never reached its goal has no line; the legend says so."""
+    nothing = Series(label="random labels", x=(1, 2), y=(None, None))
+    assert "random labels (no value)" in texts(svg(figure(panel(LINE, nothing))))
+
+
 def test_more_than_three_panels_go_into_a_second_row():
     """The picture of five is higher than that of three and no wider; four stand two by two."""
 

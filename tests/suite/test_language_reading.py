@@ -123,3 +123,13 @@ def test_too_little_text_is_refused(tmp_path: Path) -> None:
         read_language_task(tmp_path / "nothing.txt")
     with pytest.raises(UsageError, match="held_out_share must be above 0"):
         read_language_task(path, held_out_share=0.0)
+
+
+def test_a_corpus_of_its_own_is_held_out(tmp_path: Path) -> None:
+    """All lines are then trained on, and none of the held-out ones come from the corpus."""
+    corpus, other = tmp_path / "a.txt", tmp_path / "b.txt"
+    corpus.write_text("".join(f"line {i}\n" for i in range(30)))
+    other.write_text("".join(f"other {i}\n" for i in range(9)))
+    task = read_language_task(corpus, held_out=other)
+    assert sorted(task.train) == sorted(f"line {i}" for i in range(30))
+    assert sorted(task.held_out) == [f"other {i}" for i in range(9)]

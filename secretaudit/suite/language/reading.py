@@ -49,6 +49,7 @@ def read_language_task(
     repeats: Sequence[int] | None = None,
     controls: int | None = None,
     name: str | None = None,
+    held_out: str | Path | None = None,
 ) -> LanguageTask:
     """The text of a corpus, ready for trainings with canaries.
 
@@ -63,6 +64,8 @@ def read_language_task(
         repeats: Numbers of insertions; ``None``: those of the ledger, or 1 and 8.
         controls: Canaries per format that are not inserted; ``None``: as many as in the ledger, or 10.
         name: What the record calls it; ``None`` takes the path's own name.
+        held_out: A corpus that is held out, of the same text column; ``None`` holds out a share of the lines. For a model that was trained
+            already it should be text that the model never saw.
 
     Raises:
         CorpusError: No corpus there, fewer than four lines, or other copies of canaries than the ledger names.
@@ -77,7 +80,10 @@ def read_language_task(
         texts = _without_canaries(texts, ledger, source.corpus)
     rng = np.random.default_rng([seed, 0x5EED])
     lines = list(texts) if limit is None else _some(texts, limit, rng)
-    train, held_out = _split(lines, held_out_share, rng, str(path))
+    if held_out is None:
+        train, others = _split(lines, held_out_share, rng, str(path))
+    else:
+        train, others = lines, _other_lines(held_out, source.text_column, limit, rng)
     given = {
         "canaries": canaries,
         "repeats": None if repeats is None else tuple(repeats),
@@ -87,11 +93,19 @@ def read_language_task(
     return LanguageTask(
         name=name or Path(path).resolve().name,
         train=tuple(train),
-        held_out=tuple(held_out),
+        held_out=tuple(others),
         formats=_formats(formats, ledger),
         source=str(path),
         **asked,
     )
+
+
+def _other_lines(
+    path: str | Path, text_column: str, limit: int | None, rng: np.random.Generator
+) -> list[str]:
+    """Lines of a corpus that is held out."""
+    texts = read_records(path, text_column=text_column)
+    return list(texts) if limit is None else _some(texts, limit, rng)
 
 
 def _ledger_of(source: CanariedCorpus) -> Ledger:
