@@ -22,6 +22,7 @@ from tests.reproductions import (
     minibatch,
     suite_dissection,
     suite_neighbours,
+    suite_noise,
     suite_noise_capped,
     suite_noise_language,
     suite_pretraining,
@@ -73,6 +74,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     "defences": _experiment(defences),
     "dp": _experiment(dp),
     # the suite reads real data of its own
+    "suite-noise": _experiment(suite_noise, corpus_lines=_none, needs_data=True),
     "suite-noise-capped": _experiment(suite_noise_capped, corpus_lines=_none, needs_data=True),
     "suite-noise-language": _experiment(suite_noise_language),
     "suite-neighbours": _experiment(suite_neighbours, corpus_lines=_none, needs_data=True),

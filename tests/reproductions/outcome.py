@@ -1,6 +1,6 @@
 """What an experiment leaves: a table, the paper's orderings with a verdict each, and a JSON document of both.
 
-A verdict is "holds" or "does not hold", by a rule that the experiment fixes before it runs and that stands beside it. It says what this run
+A verdict is "holds", "does not hold" or "could not be judged", by a rule that the experiment fixes before it runs and that stands beside it. It says what this run
 showed; an ordering between means that lie within each other's intervals may come out the other way with another seed.
 """
 
@@ -24,17 +24,17 @@ class Ordering:
     Attributes:
         claim: In words, with the rule by which it is judged.
         seen: The numbers it was judged by.
-        holds: The verdict.
+        holds: The verdict; ``None`` where this run cannot tell.
     """
 
     claim: str
     seen: str
-    holds: bool
+    holds: bool | None
 
     @property
     def verdict(self) -> str:
         """The verdict as a word."""
-        return "holds" if self.holds else "does not hold"
+        return {True: "holds", False: "does not hold", None: "could not be judged"}[self.holds]
 
 
 @dataclass(frozen=True, kw_only=True)

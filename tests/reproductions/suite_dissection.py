@@ -108,9 +108,7 @@ def run(study: Study, sizes: Sizes) -> Outcome:
         columns=COLUMNS,
         rows=[row for name, one in found.items() for row in _rows(name, one)],
         orderings=[
-            Ordering(
-                claim=f"{name}: {claim['claim']}", seen=claim["seen"], holds=bool(claim["holds"])
-            )
+            Ordering(claim=f"{name}: {claim['claim']}", seen=claim["seen"], holds=claim["holds"])
             for name, one in found.items()
             for claim in one["orderings"]
             if claim["holds"] is not None

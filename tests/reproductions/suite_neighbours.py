@@ -115,7 +115,7 @@ def run(study: Study, sizes: Sizes) -> Outcome:
             Ordering(
                 claim=f"{name}: {ordering['claim']}",
                 seen=_seen(ordering["seen"]),
-                holds=bool(ordering["holds"]),
+                holds=ordering["holds"],
             )
             for name, one in found.items()
             for ordering in one["orderings"]

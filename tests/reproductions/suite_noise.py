@@ -102,8 +102,8 @@ def run(study: Study, sizes: Sizes) -> Outcome:
         orderings=[
             Ordering(
                 claim=f"{name}: {ordering['claim']}",
-                seen=ordering["seen"] + ("; left open" if ordering["holds"] is None else ""),
-                holds=ordering["holds"] is True,
+                seen=ordering["seen"],
+                holds=ordering["holds"],
             )
             for name, one in found.items()
             for ordering in one["orderings"]

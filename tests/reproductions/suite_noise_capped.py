@@ -27,8 +27,6 @@ from tests.reproductions.outcome import Ordering, Outcome
 from tests.reproductions.study import Study
 
 COLUMNS = ("part", "condition", "what", "value")
-#: Left to the seeds where they do not decide.
-OPEN = "; left open"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,9 +139,7 @@ def _dials(sizes: Sizes, prefix: str, dials: dict[str, Any]) -> NoiseSettings:
 
 
 def _ordering(name: str, claim: dict[str, Any]) -> Ordering:
-    """One that is left open counts as one that does not hold, and says so."""
-    seen = claim["seen"] + (OPEN if claim["holds"] is None else "")
-    return Ordering(claim=f"{name}: {claim['claim']}", seen=seen, holds=bool(claim["holds"]))
+    return Ordering(claim=f"{name}: {claim['claim']}", seen=claim["seen"], holds=claim["holds"])
 
 
 def _mnist(study: Study, sizes: Sizes) -> ClassifierSubject:

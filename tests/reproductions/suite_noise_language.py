@@ -49,7 +49,7 @@ class Sizes:
 TINY = Sizes(
     lines=40,
     held_out=10,
-    longest=40,
+    longest=120,
     layers=1,
     units=16,
     batch_size=8,
@@ -197,9 +197,7 @@ def _shown(mean: dict[str, Any], digits: int = 2) -> str:
 
 def _ordering(found: dict[str, Any]) -> Ordering:
     seen = ", ".join(f"{name} {_plain(value)}" for name, value in found["seen"].items())
-    if found["holds"] is None:
-        seen = f"could not be judged: {seen}"
-    return Ordering(claim=found["claim"], seen=seen, holds=bool(found["holds"]))
+    return Ordering(claim=found["claim"], seen=seen, holds=found["holds"])
 
 
 def _plain(value: Any) -> str:
