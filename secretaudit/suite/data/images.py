@@ -139,7 +139,7 @@ def resized(image: Any, size: int) -> Any:
         if image.mode in ("L", "RGB")
         else image.convert("L" if image.mode in ("1", "I", "I;16") else "RGB")
     )
-    return plain if plain.size == (size, size) else plain.resize((size, size))
+    return plain.copy() if plain.size == (size, size) else plain.resize((size, size))
 
 
 def _is_grey(image: Any) -> bool:
