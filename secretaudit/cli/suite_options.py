@@ -88,7 +88,7 @@ _OPTIONS = (
         _DATA,
         "--limit",
         type=click.IntRange(min=4),
-        help="Most training and held-out examples, drawn by the seed.  [default: 2000; 1500 lines]",
+        help="Most training and held-out examples, drawn by the seed.  [default: 2000; 600 lines]",
     ),
     _option(
         _DATA,

@@ -44,7 +44,7 @@ __all__ = ["Reading", "open_learner", "open_subject", "open_task"]
 #: Most examples of each part that are used when nothing else is asked for.
 LIMIT = 2000
 #: Lines of a corpus, likewise.
-LINES = 1500
+LINES = 600
 #: How language models are trained when nothing else is asked for: small, one record per row, and fast enough to memorize some noise.
 SMALL_LSTM = TrainingSettings(
     arch="lstm",
@@ -67,7 +67,7 @@ class Reading:
         text_column: Column of the text in a table.
         label_column: Column of the labels.
         held_out: A file with the held-out part, of the same kind as the data.
-        limit: Most training examples (lines of a corpus); the held-out part is cut likewise. ``None``: 2,000 (1,500 lines).
+        limit: Most training examples (lines of a corpus); the held-out part is cut likewise. ``None``: 2,000 (600 lines).
         longest: Tokens that count of each text.
         size: Pixels a side to which images and clips are brought; ``None``: 32.
         frames: Frames taken of each clip.
