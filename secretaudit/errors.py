@@ -39,6 +39,10 @@ class SecretauditError(Exception):
     def __str__(self) -> str:
         return f"{self.what} {self.why} {self.way_out}"
 
+    def __reduce__(self) -> tuple[type[SecretauditError], tuple[str, str, str]]:
+        """Keep all three lines when an error comes from another process."""
+        return type(self), (self.what, self.why, self.way_out)
+
 
 class UsageError(SecretauditError):
     """The question was wrong: exit 2."""

@@ -60,7 +60,11 @@ def test_an_experiment_runs_to_its_table(name: str, study: Study, tmp_path: Path
     document = json.loads(path.read_text("utf-8"))
     assert document["asked"]["seed"] == 1
     assert len(document["found"]["rows"]) == len(outcome.rows)
-    assert {o["verdict"] for o in document["found"]["orderings"]} <= {"holds", "does not hold", "could not be judged"}
+    assert {o["verdict"] for o in document["found"]["orderings"]} <= {
+        "holds",
+        "does not hold",
+        "could not be judged",
+    }
 
 
 def test_a_mean_has_the_interval_of_student() -> None:

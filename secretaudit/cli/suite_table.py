@@ -1,21 +1,28 @@
-"""What the suite found, for a person: each part's sentence, and the paper's orderings beside this run."""
+"""What the suite found, for a person: each part's sentence, and the paper's orderings beside this run.
+
+An ordering begins with its verdict, as a sign and a word; the claim follows over the whole width, and the numbers that were seen stand below it, set in. Colour
+is an addition and says nothing that the words do not.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
 from rich.text import Text
 
 from secretaudit.cli.table import plain_table
 from secretaudit.records import Record
 from secretaudit.report.values import shown
 
-#: What an ordering came to, and how it is coloured.
+#: What an ordering came to: its sign, its word, and how it is coloured.
 _VERDICTS = {
-    True: ("holds", "green"),
-    False: ("does not hold", "red"),
-    None: ("not judged", "yellow"),
+    True: ("✓", "holds", "green"),
+    False: ("✗", "does not hold", "red"),
+    None: ("?", "not judged", "yellow"),
 }
 _STYLES = {"measured": "green", "could not measure": "red"}
 
@@ -45,15 +52,27 @@ def _parts(record: Record) -> Iterator[RenderableType]:
 
 
 def _orderings(record: Record) -> Iterator[RenderableType]:
+    """How many hold, then each with its verdict, claim and numbers."""
     orderings = record.found["orderings"]
     if not orderings:
         return
-    table = plain_table()
-    table.add_column("the paper's ordering, and the rule", overflow="fold", ratio=3)
-    table.add_column("here", overflow="fold", ratio=2)
-    table.add_column("", no_wrap=True)
+    yield _count(orderings)
+    table = Table.grid(padding=(0, 1, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
     for ordering in orderings:
-        word, style = _VERDICTS[ordering["holds"]]
-        table.add_row(ordering["claim"], shown(ordering["seen"]), Text(word, style=style))
+        sign, word, style = _VERDICTS[ordering["holds"]]
+        seen = Padding(Text(shown(ordering["seen"]), style="dim"), (0, 0, 0, 2))
+        table.add_row(Text(f"{sign} {word}", style=style), Group(Text(ordering["claim"]), seen))
     yield table
     yield Text("")
+
+
+def _count(orderings: Sequence[dict[str, Any]]) -> Text:
+    """Such as "The paper's orderings: 9 of 12 hold, 3 do not"."""
+    verdicts = [ordering["holds"] for ordering in orderings]
+    told = [f"{verdicts.count(True)} of {len(verdicts)} hold"]
+    for verdict, words in ((False, "do not"), (None, "not judged")):
+        if verdict in verdicts:
+            told.append(f"{verdicts.count(verdict)} {words}")
+    return Text(f"The paper's orderings, each with its rule: {', '.join(told)}", style="bold")

@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["tables"]
+from secretaudit.report.values import said, with_interval
+
+__all__ = ["inserted", "tables"]
 
 Found = dict[str, Any]
 Table = tuple[str, list[str], list[list[str]]]
 
+#: Measures whose key in the record is not what a person calls them.
+_NAMES = {"kappa": "κ", "cosine": "cosine of input gradients"}
+
 
 def tables(found: Found) -> list[Table]:
-    """What is read first: measures by condition with their tests, cues, learning order, canaries, networks."""
+    """What is read first: measures by condition with their tests, cues, learning order, canaries; networks last."""
     parts = found.get("parts", {})
     made = [*_measure_tables(parts), *_pattern_tables(parts.get("patterns", {}))]
     canaries = parts.get("language", {}).get("canaries")
@@ -28,7 +33,7 @@ def _measure_tables(parts: Found) -> list[Table]:
     rows: dict[tuple[str, ...], list[list[str]]] = {}
     for name in ("agreement", "representation", "input gradients", "language"):
         for measure, values in parts.get(name, {}).get("measures", {}).items():
-            _add(rows, name, measure, values["within"], values["tests"])
+            _add(rows, measure, values["within"], values["tests"])
     coherence = parts.get("coherence", {})
     if "tests" in coherence:
         means = {
@@ -36,18 +41,18 @@ def _measure_tables(parts: Found) -> list[Table]:
             for name, value in coherence["mean_along_training"].items()
             if name != "partly wrong labels"
         }
-        _add(rows, "coherence", "along training", means, coherence["tests"])
+        _add(rows, "coherence of gradients", means, coherence["tests"])
     spoken = parts.get("language", {}).get("coherence")
     if spoken:
-        _add(rows, "language", "coherence of training lines", spoken["means"], spoken["tests"])
+        _add(rows, "coherence of training lines", spoken["means"], spoken["tests"])
     order = parts.get("patterns", {}).get("order")
     if order:
         shared = order["order_shared"]
-        _add(rows, "patterns", "order of learning shared", shared["within"], shared["tests"])
+        _add(rows, "order of learning", shared["within"], shared["tests"])
     return [
         (
-            "One way to learn, N ways to memorize: mean similarity of two networks",
-            ["part", "measure", *head],
+            "One way to learn, N ways to memorize: mean similarity (95 % intervals over networks)",
+            ["measure", *head],
             body,
         )
         for head, body in rows.items()
@@ -55,16 +60,14 @@ def _measure_tables(parts: Found) -> list[Table]:
 
 
 def _add(
-    rows: dict[tuple[str, ...], list[list[str]]],
-    part: str,
-    measure: str,
-    means: Found,
-    tests: Found,
+    rows: dict[tuple[str, ...], list[list[str]]], measure: str, means: Found, tests: Found
 ) -> None:
-    head = (*means, *(f"p against {name}" for name in tests))
-    ps = [_number(test["p_value"], 3) for test in tests.values()]
+    head = (*means, *(f"p, {name.split()[0]}" for name in tests))
+    ps = [said(test["p_value"], ".2g") for test in tests.values()]
     body = rows.setdefault(head, [])
-    body.append([part, measure, *(_interval(value) for value in means.values()), *ps])
+    name = _NAMES.get(measure, measure)
+    digits = 4 if measure.startswith("coherence") else 3  # small numbers, since classes pull apart
+    body.append([name, *(_interval(value, digits) for value in means.values()), *ps])
 
 
 def _pattern_tables(part: Found) -> list[Table]:
@@ -97,9 +100,9 @@ def _pattern_tables(part: Found) -> list[Table]:
 def _canary_table(canaries: Found) -> Table:
     rows = [
         [
-            "never inserted" if row["insertions"] == 0 else f"inserted {row['insertions']} times",
-            _interval(row["coherence"]),
-            _interval(row["nats_per_token"]),
+            inserted(row["insertions"]),
+            with_interval(row["coherence"], ".3g"),
+            with_interval(row["nats_per_token"], ".3g"),
         ]
         for row in canaries["by_insertions"]
     ]
@@ -114,6 +117,13 @@ def _canary_table(canaries: Found) -> Table:
     )
 
 
+def inserted(times: int) -> str:
+    """How often a canary was inserted, in words."""
+    if times == 0:
+        return "never inserted"
+    return "inserted once" if times == 1 else f"inserted {times} times"
+
+
 def _network_table(networks: Sequence[Found]) -> Table:
     names = [key for key in networks[0] if key not in ("name", "condition", "status")]
     rows = [
@@ -123,15 +133,11 @@ def _network_table(networks: Sequence[Found]) -> Table:
     return ("Networks", ["network", "status", *(name.replace("_", " ") for name in names)], rows)
 
 
-def _number(value: float | None, digits: int) -> str:
-    if value is None:
-        return "–"
-    return str(value) if isinstance(value, int) else f"{value:.{digits}g}"
+def _number(value: Any, digits: int) -> str:
+    return str(value) if isinstance(value, int) else said(value, f".{digits}g")
 
 
-def _interval(found: Found) -> str:
-    if found["mean"] is None:
-        return "–"
-    if found["low"] is None:
-        return f"{found['mean']:.3g}"
-    return f"{found['mean']:.3g} ({found['low']:.3g} to {found['high']:.3g})"
+def _interval(found: Found, digits: int = 3) -> str:
+    """A mean with its interval, and how many there were where two had to do."""
+    few = ", 2 networks" if found["low"] is not None and found.get("n") == 2 else ""
+    return with_interval(found, f".{digits}f") + few

@@ -11,6 +11,7 @@ Table = tuple[str, list[str], list[list[str]]]
 
 #: Key in the record and name of each classifier that stands beside the network.
 CLASSIFIERS = (("knn", "k-NN"), ("svm", "linear SVM"), ("logistic", "logistic regression"))
+_METRICS = {"l1": "L1", "l2": "L2"}
 #: The same of the texts that a language model is asked about.
 TEXTS = (
     ("train", "training text"),
@@ -75,7 +76,11 @@ def _agreement_table(part: Found) -> Table:
         ]
         for row in measured(part)
     ]
-    return (f"Agreement with k-NN on the embedding (k = {part['k']}, {part['metric']})", head, rows)
+    title = (
+        f"Agreement with k-NN on the embedding (k = {part['k']}, {_METRICS.get(part['metric'], part['metric'])}). "
+        "MC and ME: share of the same class where the network is right and where it is wrong"
+    )
+    return (title, head, rows)
 
 
 def _layers_table(part: Found) -> Table:
@@ -125,7 +130,7 @@ def _language_table(part: Found) -> Table:
         for key, label in TEXTS
     ]
     return (
-        f"Next tokens: the model and k-NN over hidden states (k = {part['k']}, {part['metric']})",
+        f"Next tokens: the model and k-NN over hidden states (k = {part['k']}, {_METRICS.get(part['metric'], part['metric'])}). MC and ME: the same token where the model is right and where it is wrong",
         ["text", "model right", "k-NN right", "P_SAME", "MC", "ME"],
         rows,
     )

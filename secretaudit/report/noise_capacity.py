@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from secretaudit.report.figure import Figure, Panel, Series
+from secretaudit.report.values import said
 
 __all__ = ["figures", "tables"]
 
@@ -60,10 +61,11 @@ def _epochs(point: dict[str, Any]) -> str:
 
 
 def _slope(curve: dict[str, Any]) -> str:
-    mean = curve["slope"]["mean"]
-    if mean is None:
-        return "–"
-    return f"{mean:.1f}" + (" or steeper" if curve["slope_is_lower_bound"] else "")
+    """A slope; where some points did not get there the least that it can be, where none did no number."""
+    if all(point["epochs_to_target"]["mean"] is None for point in curve["points"]):
+        return "not reached"
+    bound = " or steeper" if curve["slope_is_lower_bound"] else ""
+    return f"{said(curve['slope']['mean'], '.1f')}{bound}"
 
 
 def _named(curve: dict[str, Any]) -> str:
@@ -95,9 +97,9 @@ def _accuracy(curves: list[dict[str, Any]], part: dict[str, Any]) -> Figure:
 def _time(part: dict[str, Any], curves: list[dict[str, Any]], axes: list[str]) -> Figure:
     """Where a target was not reached, the line has a gap."""
     return Figure(
-        name="noise-convergence",
+        name="noise-capacity-convergence",
         title=f"Epochs to {100 * part['target']:g} % training accuracy (Arpit et al., figure 6)",
-        caption=f"Means over trainings with 95 % intervals; gaps: not reached in {part['most_epochs']} epochs by every training. Fewer units slow training down, "
+        caption=f"Means over trainings with 95 % intervals; gaps: not reached in {part['most_epochs']} epoch{'s' * (part['most_epochs'] != 1)} by every training. Fewer units slow training down, "
         "and more so the more noise there is.",
         panels=tuple(
             Panel(
@@ -110,10 +112,18 @@ def _time(part: dict[str, Any], curves: list[dict[str, Any]], axes: list[str]) -
                     if curve["axis"] == axis
                 ),
                 log_x=True,
+                y_range=_from_zero([curve for curve in curves if curve["axis"] == axis]),
             )
             for axis in axes
         ),
     )
+
+
+def _from_zero(curves: list[dict[str, Any]]) -> tuple[float, float] | None:
+    """No epochs below 0, whatever an interval says; ``None`` where there are none."""
+    means = [point["epochs_to_target"] for curve in curves for point in curve["points"]]
+    ends = [value for mean in means for value in (mean["mean"], mean["high"]) if value is not None]
+    return (0.0, 1.02 * max(ends)) if ends else None
 
 
 def _fixed(axis: str, part: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from secretaudit.report.figure import Figure, Panel, Series
+from secretaudit.report.values import with_interval
 
 __all__ = ["figures", "tables"]
 
@@ -43,9 +44,9 @@ def tables(part: dict[str, Any]) -> list[Table]:
     rows = [
         [
             _named(one),
-            *(_shown(mean) for mean in one["looks"][-1]["csr"]["held_out"]),
-            _shown(one["looks"][-1]["train_accuracy"]),
-            _shown(one["best_held_out_accuracy"]),
+            *(with_interval(mean, ".3f") for mean in one["looks"][-1]["csr"]["held_out"]),
+            with_interval(one["looks"][-1]["train_accuracy"], ".3f"),
+            with_interval(one["best_held_out_accuracy"], ".3f"),
         ]
         for one in part.get("conditions", [])
         if one["looks"]
@@ -65,16 +66,6 @@ def tables(part: dict[str, Any]) -> list[Table]:
             rows,
         )
     ]
-
-
-def _shown(mean: dict[str, Any], times: float = 1.0, digits: int = 3) -> str:
-    """A mean with its interval."""
-    if mean["mean"] is None:
-        return "–"
-    said = f"{times * mean['mean']:.{digits}f}"
-    if mean["low"] is None:
-        return said
-    return f"{said} ({times * mean['low']:.{digits}f} to {times * mean['high']:.{digits}f})"
 
 
 def _pure(part: dict[str, Any], conditions: list[dict[str, Any]]) -> Figure:
@@ -152,7 +143,7 @@ def _mixed(part: dict[str, Any], kind: str, conditions: list[dict[str, Any]]) ->
     return Figure(
         name=f"noise-critical-mixed-{kind}",
         title=f"Data and {_KINDS[kind]} mixed (Arpit et al., figures 7 and 8)",
-        caption="Left: accuracy; with random labels held-out accuracy is best before the training accuracy is high. Right: the more noise, the more critical samples.",
+        caption=_mixed_caption(kind),
         panels=(
             Panel(
                 title="accuracy",
@@ -163,7 +154,7 @@ def _mixed(part: dict[str, Any], kind: str, conditions: list[dict[str, Any]]) ->
                 y_range=(0.0, 1.0),
             ),
             Panel(
-                title=f"critical sample ratio, held out, r = {part['radii'][-1]:g}",
+                title=f"CSR, held out, r = {part['radii'][-1]:g}",
                 x_label="epoch",
                 y_label="critical sample ratio",
                 series=ratios,
@@ -172,6 +163,14 @@ def _mixed(part: dict[str, Any], kind: str, conditions: list[dict[str, Any]]) ->
             ),
         ),
     )
+
+
+def _mixed_caption(kind: str) -> str:
+    """Of random labels the paper also says when held-out accuracy is best."""
+    left = "Left: accuracy"
+    if kind == "randY":
+        left += "; the paper sees it best on held-out examples before it is high on the training examples"
+    return f"{left}. Right: critical sample ratio on clean held-out examples; in the paper it is the higher the more noise there is. Means with 95 % intervals over trainings."
 
 
 def _by_epoch(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from secretaudit.report.figure import Figure, Panel, Series
+from secretaudit.report.values import said, with_interval
 
 __all__ = ["figures", "tables"]
 
@@ -32,7 +33,7 @@ def figures(part: dict[str, Any]) -> list[Figure]:
             name="noise-ease",
             title="Easy examples (Arpit et al., figure 1)",
             caption=(
-                f"Misclassification rate of each example over {part['initializations']} trainings of {part['epochs']} epoch(s), sorted. "
+                f"Misclassification rate of each example over {part['initializations']} trainings of {part['epochs']} epoch{'s' * (part['epochs'] != 1)}, sorted. "
                 "Were all examples equally easy, the curve would be the binomial one; the steeper it is, the more some examples are easy and others hard. "
                 "Right: variance of the rates over what chance alone gives, with 95 % intervals."
             ),
@@ -94,12 +95,12 @@ def tables(part: dict[str, Any]) -> list[tuple[str, list[str], list[list[str]]]]
     rows = [
         [
             _LABELS[name],
-            f"{kind['accuracy']['mean']:.1%}",
+            f"{100 * kind['accuracy']['mean']:.1f} %",
             _interval(kind),
             _interval(kind["within_labels"]),
-            "–" if kind["correlation"] is None else f"{kind['correlation']:.3f}",
-            f"{kind['always_right']:.1%}",
-            f"{kind['always_wrong']:.1%}",
+            said(kind["correlation"], ".3f"),
+            f"{100 * kind['always_right']:.1f} %",
+            f"{100 * kind['always_wrong']:.1f} %",
         ]
         for name, kind in part["kinds"].items()
     ]
@@ -108,6 +109,4 @@ def tables(part: dict[str, Any]) -> list[tuple[str, list[str], list[list[str]]]]
 
 
 def _interval(entry: dict[str, Any]) -> str:
-    if entry["ratio"] is None:
-        return "–"
-    return f"{entry['ratio']:.2f} ({entry['low']:.2f} to {entry['high']:.2f})"
+    return with_interval({**entry, "mean": entry["ratio"]}, ".2f")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from secretaudit.report.figure import Figure, Panel, Series
+from secretaudit.report.values import with_interval
 
 __all__ = ["figures", "tables"]
 
@@ -64,19 +65,19 @@ def _fit_row(name: str, fit: dict[str, Any]) -> list[str]:
     missed = "not reached" if best is None else f"not reached (best {best:.2f})"
     return [
         _named(name),
-        _shown(final["training"]["bits"]),
-        _shown(final["training"]["accuracy"]),
-        _shown(final["fresh"]["bits"]),
-        _shown(reached, 1) if reached["status"] == "reached" else missed,
+        with_interval(final["training"]["bits"], ".2f"),
+        with_interval(final["training"]["accuracy"], ".2f"),
+        with_interval(final["fresh"]["bits"], ".2f"),
+        with_interval(reached, ".1f") if reached["status"] == "reached" else missed,
     ]
 
 
 def _regularizer_row(row: dict[str, Any]) -> list[str]:
     return [
         _recipe(row),
-        _shown(row["held_out_bits"]),
-        _shown(row["memorized_bits"], 0),
-        _shown(row["exposure_bits"], 1),
+        with_interval(row["held_out_bits"], ".2f"),
+        with_interval(row["memorized_bits"], ",.0f"),
+        with_interval(row["exposure_bits"], ".1f"),
         row["verdict"],
     ]
 
@@ -95,17 +96,7 @@ def _recipe(row: dict[str, Any]) -> str:
 def _named(text: str) -> str:
     kind, _, share = text.partition(" ")
     name = _NAMES.get(kind, kind)
-    return f"{name}, {float(share):.0%} of the lines" if share else name
-
-
-def _shown(mean: dict[str, Any], digits: int = 2) -> str:
-    """A mean with its interval."""
-    if mean["mean"] is None:
-        return "–"
-    said = f"{mean['mean']:,.{digits}f}"
-    if mean["low"] is None:
-        return said
-    return f"{said} ({mean['low']:,.{digits}f} to {mean['high']:,.{digits}f})"
+    return f"{name}, {100 * float(share):g} % of the lines" if share else name
 
 
 def _series(label: str, x: list[Any], means: list[dict[str, Any]], style: str = "line") -> Series:

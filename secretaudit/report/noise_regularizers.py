@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from secretaudit.report.figure import Figure, Panel, Series
+from secretaudit.report.values import with_interval
 
 __all__ = ["figures", "tables"]
 
@@ -30,23 +31,13 @@ def tables(part: dict[str, Any]) -> list[Table]:
         part: "regularizers" of ``found["parts"]``.
     """
     rows = [
-        [one["technique"], _shown(one["free_cap"]), _shown(one["area"])]
+        [one["technique"], with_interval(one["free_cap"], ".3f"), with_interval(one["area"], ".3f")]
         for one in part.get("techniques", [])
     ]
     if not rows:
         return []
-    title = f"Memorization of random labels capped: without a regularizer {_shown(part['without']['memorized'])}"
+    title = f"Memorization of random labels capped: without a regularizer {with_interval(part['without']['memorized'], '.3f')}"
     return [(title, ["technique", "taken away at no cost", "area"], rows)]
-
-
-def _shown(mean: dict[str, Any], times: float = 1.0, digits: int = 3) -> str:
-    """A mean with its interval."""
-    if mean["mean"] is None:
-        return "–"
-    said = f"{times * mean['mean']:.{digits}f}"
-    if mean["low"] is None:
-        return said
-    return f"{said} ({times * mean['low']:.{digits}f} to {times * mean['high']:.{digits}f})"
 
 
 def _frontier(part: dict[str, Any], techniques: list[dict[str, Any]]) -> Figure:
@@ -80,11 +71,10 @@ def _frontier(part: dict[str, Any], techniques: list[dict[str, Any]]) -> Figure:
         "the network from memorizing and not from learning.",
         panels=(
             Panel(
-                title=f"{part['examples']} training examples, {part['epochs']} epochs",
+                title=f"{part['examples']} training examples, {part['epochs']} epoch{'s' * (part['epochs'] != 1)}",
                 x_label="training accuracy on random labels",
                 y_label="best held-out accuracy on the data",
                 series=tuple(series),
-                y_range=(0.0, 1.0),
             ),
         ),
     )
@@ -95,7 +85,7 @@ def _flatness(part: dict[str, Any], techniques: list[dict[str, Any]]) -> Figure:
     return Figure(
         name="noise-regularizers-flatness",
         title="How flat (ours)",
-        caption=f"Left: training accuracy on random labels that a technique takes away at a cost of at most {lost:g} points of held-out accuracy. Right: mean "
+        caption=f"Left: training accuracy on random labels that a technique takes away at a cost of at most {lost:g} point{'s' * (lost != 1)} of held-out accuracy. Right: mean "
         "height of its line in the figure above, along the best strengths. Both depend on which strengths were tried.",
         panels=tuple(
             Panel(
@@ -103,7 +93,6 @@ def _flatness(part: dict[str, Any], techniques: list[dict[str, Any]]) -> Figure:
                 x_label="",
                 y_label=label,
                 series=(_bars(techniques, name),),
-                y_range=(0.0, 1.0),
             )
             for name, title, label in (
                 ("free_cap", "memorization taken away at no cost", "training accuracy"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from secretaudit.report.figure import Figure, Matrix, Panel, Series
+from secretaudit.report.values import with_interval
 
 __all__ = ["figures", "tables"]
 
@@ -25,8 +26,8 @@ def _gini_figure(part: dict[str, Any]) -> Figure:
         title="Inequality of the sensitivity to examples (Arpit et al., figure 3)",
         caption=(
             f"Gini coefficient over examples of the L1 norm of the training loss's derivative by the example, through the updates of SGD ({part['derivative']}), "
-            f"averaged up to t; {part['network']}. High: few examples matter. Low: nearly all do, as when each is memorized by itself. Bands: 95 % over "
-            "initial weights."
+            f"averaged up to t; {part['network']}. High: few examples matter. Low: nearly all do, as when each is memorized by itself. With 95 % intervals "
+            "over initial weights."
         ),
         panels=tuple(
             Panel(
@@ -36,6 +37,7 @@ def _gini_figure(part: dict[str, Any]) -> Figure:
                 series=tuple(
                     _line(part["at"], _LABELS[k], seen["gini"]) for k, seen in kinds.items()
                 ),
+                y_range=(0.0, 1.0),
             )
             for task, kinds in part["tasks"].items()
         ),
@@ -118,19 +120,11 @@ def tables(part: dict[str, Any]) -> list[tuple[str, list[str], list[list[str]]]]
                 [
                     _TITLES[task],
                     _LABELS[name],
-                    _mean(seen["gini"][-1]),
-                    f"{seen['accuracy'][-1]['mean']:.1%}",
-                    _mean(seen["dominance"]) if "dominance" in seen else "–",
+                    with_interval(seen["gini"][-1], ".2f"),
+                    f"{100 * seen['accuracy'][-1]['mean']:.1f} %",
+                    with_interval(seen["dominance"], ".2f") if "dominance" in seen else "–",
                 ]
             )
     head = ["task", "data", "Gini coefficient", "training accuracy", "diagonal over rest"]
-    title = f"Sensitivity after {part['updates']} updates ({part['derivative']})"
+    title = f"Sensitivity after {part['updates']} update{'s' * (part['updates'] != 1)} ({part['derivative']})"
     return [(title, head, rows)]
-
-
-def _mean(entry: dict[str, Any]) -> str:
-    if entry["mean"] is None:
-        return "–"
-    if entry["low"] is None:
-        return f"{entry['mean']:.2f}"
-    return f"{entry['mean']:.2f} ({entry['low']:.2f} to {entry['high']:.2f})"

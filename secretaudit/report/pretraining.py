@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from secretaudit.report.figure import Figure, Panel, Series
+from secretaudit.report.values import with_interval
 
 __all__ = ["figures", "tables"]
 
@@ -72,7 +73,7 @@ def _rounds(part: dict[str, Any]) -> Figure:
         name="pretraining-rounds",
         title="Memorizing re-drawn random labels (Pondenkandath et al., figure 1)",
         caption="Left: share of the random labels that the network gives, by epoch; each round has new labels and starts with the weights of the one before. "
-        f"Right: epochs until {part['target']:.0%} of them were memorized, at most {part['cap']}; bars with 95 % intervals over seeds. Later rounds below the first are what the paper reports.",
+        f"Right: epochs until {100 * part['target']:g} % of them were memorized, at most {part['cap']}; bars with 95 % intervals over seeds. Later rounds below the first are what the paper reports.",
         panels=(
             Panel(
                 title="accuracy on the random labels",
@@ -103,7 +104,7 @@ def _rounds(part: dict[str, Any]) -> Figure:
 def _transfer(part: dict[str, Any]) -> Figure:
     gains = part["gains"]
     return Figure(
-        name="pretraining-gain",
+        name="pretraining-transfer-gain",
         title="True labels after random ones, against scratch (Pondenkandath et al.)",
         caption="Left: held-out accuracy by epoch, mean over seeds. Right: difference to the network from scratch after the last epoch, paired by seed, with 95 % intervals; "
         "an interval above 0 is a gain. Rescaled: random weights with the pre-trained norms.",
@@ -122,7 +123,7 @@ def _transfer(part: dict[str, Any]) -> Figure:
                 x_label="condition",
                 y_label="points of accuracy",
                 series=(_with_interval("", gains, list(gains.values()), 100.0, "points"),),
-                lines=((0.0, "scratch"),),
+                lines=((0.0, "no gain"),),
             ),
         ),
     )
@@ -164,24 +165,13 @@ def _continuations(part: dict[str, Any]) -> Figure:
     )
 
 
-def _shown(found: dict[str, Any], form: str, scale: float = 1.0) -> str:
-    """A mean with its interval; a dash where nothing is known."""
-    if found["mean"] is None:
-        return "–"
-    text = format(scale * found["mean"], form)
-    if found["low"] is None:
-        return text
-    low, high = (format(scale * found[name], form) for name in ("low", "high"))
-    return f"{text} [{low}, {high}]"
-
-
 def _rounds_table(part: dict[str, Any]) -> _Table:
     rows = [
         [
             str(row["round"]),
             f"{row['reached']} of {row['seeds']}",
-            _shown(row["epochs"], ".1f"),
-            _shown(row["accuracy"], ".1f", 100.0),
+            with_interval(row["epochs"], ".1f"),
+            with_interval(row["accuracy"], ".1f", 100.0),
         ]
         for row in part["rounds"]
     ]
@@ -196,31 +186,41 @@ def _transfer_table(part: dict[str, Any]) -> _Table:
         rows.append(
             [
                 name,
-                _shown(condition["held_out"], ".1f", 100.0),
-                "" if gain is None else _shown(gain, "+.1f", 100.0),
-                _shown(condition["epochs_to"], ".1f"),
+                with_interval(condition["held_out"], ".1f", 100.0),
+                "" if gain is None else with_interval(gain, "+.1f", 100.0),
+                with_interval(condition["epochs_to"], ".1f"),
                 f"{condition['reached']} of {part['seeds']}",
             ]
         )
     fixed = f"{100 * part['fixed_accuracy']:.1f} %"
     head = ["start", "held-out accuracy, %", "gain, points", f"epochs to {fixed}", "reached it"]
-    return (f"After {part['epochs']} epochs on true labels", head, rows)
+    times = f"{part['epochs']} epoch{'s' * (part['epochs'] != 1)}"
+    return (f"After {times} on true labels", head, rows)
+
+
+def _inserted(count: str) -> str:
+    if count == "0":
+        return "exposure, controls"
+    return f"exposure, {count} insertion{'s' * (count != '1')}"
 
 
 def _continuations_table(part: dict[str, Any]) -> _Table:
     rows = [
         [
-            f"exposure, {count} insertions" if count != "0" else "exposure, controls",
-            *(_shown(found["bits"][name], ".1f") for name in ("scratch", "pre-trained")),
-            _shown(found["difference"], "+.1f"),
+            _inserted(count),
+            *(with_interval(found["bits"][name], ".1f") for name in ("scratch", "pre-trained")),
+            with_interval(found["difference"], "+.1f"),
         ]
         for count, found in part["by_insertions"].items()
     ]
     rows.append(
         [
             "held-out text, per token",
-            *(_shown(part["held_out_bits"][name], ".3f") for name in ("scratch", "pre-trained")),
-            _shown(part["held_out_difference"], "+.3f"),
+            *(
+                with_interval(part["held_out_bits"][name], ".3f")
+                for name in ("scratch", "pre-trained")
+            ),
+            with_interval(part["held_out_difference"], "+.3f"),
         ]
     )
     return (

@@ -20,6 +20,7 @@ from matplotlib.ticker import (
     FuncFormatter,
     LogLocator,
     MaxNLocator,
+    NullFormatter,
     NullLocator,
 )
 
@@ -180,6 +181,9 @@ def set_scale(
     logarithmic = log and bool(positive)
     _set_ticks(axis, given, logarithmic=logarithmic, at_values=at_values)
     axis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+    axis.set_minor_formatter(
+        NullFormatter()
+    )  # else a short logarithmic axis has "$3\\times10^{0}$" between
 
 
 def _set_ticks(axis: Axis, given: list[float], *, logarithmic: bool, at_values: bool) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from secretaudit.report.figure import Matrix, Panel, Series
 
-__all__ = ["NOTHING", "Table", "facts", "numbers_behind", "shown"]
+__all__ = ["NOTHING", "Table", "facts", "numbers_behind", "said", "shown", "with_interval"]
 
 NOTHING = "–"
 _ROWS = 400
@@ -84,6 +84,40 @@ def _three(value: object) -> str:
 
 def _word(key: object) -> str:
     return "p" if key == "p_value" else str(key).replace("_", " ")
+
+
+def said(value: float | None, form: str) -> str:
+    """A number with a true minus sign; what is rounded to zero has no sign, and nothing is a dash.
+
+    >>> said(-0.25, ".2f"), said(-0.001, "+.2f"), said(None, ".2f")
+    ('−0.25', '0.00', '–')
+    """
+    if value is None:
+        return NOTHING
+    text = format(value, form)
+    if not text.strip("+-0.,"):
+        return text.lstrip("+-")
+    return text.replace("-", "−")
+
+
+def with_interval(mean: Mapping[str, float | None], form: str, times: float = 1.0) -> str:
+    """A mean with its interval, as cells of tables show it.
+
+    Args:
+        mean: ``mean``, ``low``, ``high``, and perhaps more.
+        form: Of each number.
+        times: Factor, such as 100 for points.
+
+    >>> with_interval({"mean": 0.2, "low": -0.1, "high": 0.5}, ".0f", 100.0)
+    '20 (−10 to 50)'
+    """
+    middle, low, high = (
+        None if value is None else times * value
+        for value in (mean["mean"], mean["low"], mean["high"])
+    )
+    if low is None or high is None:
+        return said(middle, form)
+    return f"{said(middle, form)} ({said(low, form)} to {said(high, form)})"
 
 
 def facts(value: Mapping[str, object], before: str = "") -> Iterator[tuple[str, str]]:

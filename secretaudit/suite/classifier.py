@@ -20,9 +20,18 @@ import torch
 from torch import Tensor, nn
 
 from secretaudit._checks import suggestion
-from secretaudit.errors import ModelError, UsageError
+from secretaudit.errors import ModelError, SecretauditError, UsageError
 
-__all__ = ["Classifier", "Plain", "activations", "last_linear", "layer", "logits", "predictions"]
+__all__ = [
+    "Classifier",
+    "Plain",
+    "activations",
+    "last_linear",
+    "layer",
+    "logits",
+    "predictions",
+    "said",
+]
 
 #: Examples per forward pass without gradients.
 _BATCH = 512
@@ -83,14 +92,23 @@ def logits(model: Classifier, inputs: Tensor, batch: int = _BATCH) -> Tensor:
         parts = []
         for some in inputs.split(batch):
             try:
-                parts.append(model(some))
-            except (RuntimeError, ValueError, IndexError) as error:
+                scores = model(some)
+            except (SecretauditError, MemoryError):
+                raise
+            except Exception as error:  # whatever a user's model raises
                 raise ModelError(
                     f"The model cannot read inputs of shape {tuple(some.shape[1:])}.",
-                    f"It says: {str(error).splitlines()[0]}",
+                    f"It says: {said(error)}.",
                     "Name a model that was made for such data.",
                 ) from error
-    scores = torch.cat(parts)
+            if not isinstance(scores, Tensor):
+                raise ModelError(
+                    f"The model gives {type(scores).__name__}, not a tensor of class scores.",
+                    "A classifier gives one row of class scores per input.",
+                    "Wrap your model so that it returns the logits.",
+                )
+            parts.append(scores)
+    scores = torch.cat([part if part.ndim else part[None] for part in parts])
     if scores.ndim != 2 or len(scores) != len(inputs):
         raise ModelError(
             f"The model gives scores of shape {tuple(scores.shape)} for {len(inputs)} inputs.",
@@ -98,6 +116,16 @@ def logits(model: Classifier, inputs: Tensor, batch: int = _BATCH) -> Tensor:
             "Name a classifier, or wrap yours so that it returns the logits.",
         )
     return scores
+
+
+def said(error: BaseException) -> str:
+    r"""The kind of an error and the first line of its text.
+
+    >>> said(ValueError("too long\\nby far"))
+    'ValueError: too long'
+    """
+    lines = str(error).splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0].rstrip('.')}"
 
 
 def predictions(model: Classifier, inputs: Tensor, batch: int = _BATCH) -> Tensor:

@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from secretaudit import _checks
+from secretaudit.errors import ModelError
 from secretaudit.suite.classifier import Classifier, predictions
 from secretaudit.suite.labelled import Labelled
 
@@ -163,6 +164,7 @@ def fit(
     Returns:
         The curve and whether the target was reached.
     """
+    _refuse_untrainable(model, examples, objective)
     optimizer = _optimizer(model, settings)
     order = torch.Generator().manual_seed(seed)
     done: list[Epoch] = []
@@ -192,6 +194,24 @@ def fit(
                 break
     model.eval()
     return Fit(status=status, epochs=tuple(done))
+
+
+def _refuse_untrainable(model: Classifier, examples: Labelled, objective: Objective) -> None:
+    """Refuse a model that no step would change; torch's generator is left as it was."""
+    why = ""
+    if not any(p.requires_grad for p in model.parameters()):
+        why = "It has no parameter that needs a gradient."
+    else:
+        model.eval()
+        with torch.random.fork_rng(devices=[]):
+            if not objective(model, examples.inputs[:2], examples.labels[:2]).requires_grad:
+                why = "No gradient of the loss reaches its parameters, as after detach or argmax."
+    if why:
+        raise ModelError(
+            "The model cannot be trained.",
+            why,
+            "Leave some parameters free, and compute the scores by operations that have gradients.",
+        )
 
 
 def _optimizer(model: Classifier, settings: FitSettings) -> torch.optim.Optimizer:

@@ -41,7 +41,7 @@ class Labelled:
     labels: Tensor
 
     def __post_init__(self) -> None:
-        if self.inputs.ndim < 2 or len(self.inputs) == 0:
+        if self.inputs.ndim < 2 or self.inputs.numel() == 0:
             raise UsageError(
                 "There is no example.",
                 f"The inputs have shape {tuple(self.inputs.shape)}.",

@@ -23,12 +23,12 @@ from safetensors.torch import load_file
 from torch import nn
 
 from secretaudit._checks import one_of
-from secretaudit.errors import ModelError
-from secretaudit.suite.classifier import Classifier, Plain
+from secretaudit.errors import ModelError, SecretauditError
+from secretaudit.suite.classifier import Classifier, Plain, logits, said
 from secretaudit.suite.labelled import Task
 from secretaudit.suite.networks import ARCHITECTURES, default_architecture
 
-__all__ = ["Architecture", "Factory", "Learner", "OfModule"]
+__all__ = ["Architecture", "Factory", "Learner", "OfModule", "refuse_unfit"]
 
 
 class Learner(Protocol):
@@ -82,7 +82,13 @@ class Architecture:
     def fresh(self, seed: int) -> Classifier:
         """A network with new weights."""
         make = ARCHITECTURES[self.architecture]
-        made = seeded(lambda: make(self.task, **self.options), seed)
+        made = _made(lambda: make(self.task, **self.options), seed, self.architecture)
+        if any(parameter.numel() == 0 for parameter in made.parameters()):
+            raise ModelError(
+                f"The {self.architecture} for {self.task.name} has a layer without a unit.",
+                f"Its dials are: {self.options or 'the usual ones'}.",
+                "Give larger dials with --option.",
+            )
         return made if isinstance(made, Classifier) else Plain(made)
 
     def given(self) -> None:
@@ -110,7 +116,7 @@ class Factory:
 
     def fresh(self, seed: int) -> Classifier:
         """A module with new weights."""
-        made = seeded(self.make, seed)
+        made = _made(self.make, seed, self.name)
         if not isinstance(made, nn.Module):
             raise ModelError(
                 f"{self.name} made {type(made).__name__}, not a torch module.",
@@ -193,6 +199,46 @@ class OfModule:
     def described(self) -> dict[str, Any]:
         """Its name and a digest of its weights."""
         return {"kind": "module", "name": self.name, "weights_sha256": weights_sha256(self.module)}
+
+
+def refuse_unfit(learner: Learner, task: Task) -> None:
+    """Refuse, before anything is trained, what gives no class scores for the task's examples.
+
+    Raises:
+        ModelError: It cannot be made, cannot read the inputs, or gives probabilities or another number of scores.
+    """
+    scores = logits(learner.fresh(0), task.train.inputs[:16])
+    if scores.shape[1] != task.classes:
+        raise ModelError(
+            f"{learner.name} gives {scores.shape[1]} scores, {task.name} has {task.classes} classes.",
+            "Each class has one score.",
+            "Make the model for as many classes as the data has.",
+        )
+    sums = scores.double().sum(1)
+    if bool((scores >= 0).all()) and torch.allclose(sums, torch.ones_like(sums), atol=1e-4):
+        raise ModelError(
+            f"{learner.name} gives probabilities, not scores.",
+            "Its rows are not negative and add up to 1; the softmax would be taken twice.",
+            "Return the logits, which go into the softmax.",
+        )
+
+
+def _made(make: Callable[[], nn.Module], seed: int, name: str) -> nn.Module:
+    """A module with new weights.
+
+    Raises:
+        ModelError: It cannot be made, with what its maker says.
+    """
+    try:
+        return seeded(make, seed)
+    except (SecretauditError, MemoryError):
+        raise
+    except Exception as error:  # whatever a user's function raises
+        raise ModelError(
+            f"{name} cannot be made for this data.",
+            f"Making it says: {said(error)}.",
+            "Choose another model or other dials; a function takes nothing, or the task alone.",
+        ) from error
 
 
 def weights_sha256(module: nn.Module) -> str:

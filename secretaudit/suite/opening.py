@@ -36,6 +36,7 @@ from secretaudit.suite.learner import Architecture, Factory, Learner
 from secretaudit.suite.networks import ARCHITECTURES
 from secretaudit.suite.subject import ClassifierSubject, LanguageSubject, Subject
 from secretaudit.suite.transformers_learner import OfDirectory, is_classifier_directory
+from secretaudit.suite.unread import refuse_unread
 from secretaudit.training.settings import ARCHITECTURES as LANGUAGE_ARCHITECTURES
 from secretaudit.training.settings import LoraSettings, PrivacySettings, TrainingSettings
 
@@ -43,6 +44,9 @@ __all__ = ["Reading", "open_learner", "open_subject", "open_task"]
 
 #: Most examples of each part that are used when nothing else is asked for.
 LIMIT = 2000
+_OF_TABLES = ("text_column", "label_column", "held_out", "longest")
+_OF_CLIPS = ("size", "frames", "undecodable")
+_OF_SAVED = ("text_column", "label_column", "longest", *_OF_CLIPS)
 #: Lines of a corpus, likewise.
 LINES = 600
 #: How language models are trained when nothing else is asked for: small, one record per row, and fast enough to memorize some noise.
@@ -133,6 +137,8 @@ def open_subject(
     """
     reading, dials = reading or Reading(), dials or Dials()
     if _is_language(data, model, reading):
+        refuse_unread(_given(reading), ("text_column", "held_out", "formats"), "a corpus")
+        refuse_unread(_given(dials), ("training",), "a language model")
         return _language_subject(Path(data), model, reading, dials)
     tokenizer = Path(model) if model and is_classifier_directory(model) else None
     task = open_task(data, reading, tokenizer=tokenizer)
@@ -153,11 +159,14 @@ def open_learner(model: str | None, task: Task, dials: Dials | None = None) -> L
     """
     dials = dials or Dials()
     if model is None or model in ARCHITECTURES:
+        refuse_unread(_given(dials), ("options",), "one of the suite's architectures")
         _check_options(model, task, dials.options)
         return Architecture(task=task, architecture=model or "", options=dials.options)
     if ":" in model and not Path(model).exists():
+        refuse_unread(_given(dials), ("weights",), "a function that makes the model")
         return _of_function(model, task, dials.weights)
     if Path(model).is_dir():
+        refuse_unread(_given(dials), (), "the directory of a model")
         return OfDirectory(path=Path(model), task=task)
     raise ModelError(
         f"There is no model {model!r}.",
@@ -184,7 +193,9 @@ def _is_language_directory(path: Path) -> bool:
 
 def _whole_task(data: str | Path, reading: Reading, tokenizer: Path | None) -> Task:
     path = Path(data)
+    given = _given(reading)
     if str(data) == "digits" and not path.exists():
+        refuse_unread(given, (), "the bundled digits")
         return digits(reading.seed)
     if not path.exists():
         raise UsageError(
@@ -194,8 +205,10 @@ def _whole_task(data: str | Path, reading: Reading, tokenizer: Path | None) -> T
         )
     ends = [end.lower() for end in path.suffixes]
     if path.is_file() and ends and ends[-1] == ".npz":
+        refuse_unread(given, (), "an .npz file")
         return _arrays(path, reading)
     if path.is_file() and any(end in TABLES for end in ends):
+        refuse_unread(given, _OF_TABLES, "a table")
         return read_table(
             path,
             text_column=reading.text_column,
@@ -229,7 +242,9 @@ def _folder(path: Path, reading: Reading, tokenizer: Path | None) -> Task:
     from secretaudit.suite.data.saved_datasets import is_saved_dataset, read_saved_dataset
 
     size = reading.size or SIZE
+    given = _given(reading)
     if is_saved_dataset(path):
+        refuse_unread(given, _OF_SAVED, "a saved dataset")
         return read_saved_dataset(
             path,
             text_column=reading.text_column,
@@ -242,6 +257,7 @@ def _folder(path: Path, reading: Reading, tokenizer: Path | None) -> Task:
             seed=reading.seed,
         )
     if has_clips(path):
+        refuse_unread(given, _OF_CLIPS, "a folder of clips")
         return read_clips(
             path,
             frames=reading.frames,
@@ -249,7 +265,19 @@ def _folder(path: Path, reading: Reading, tokenizer: Path | None) -> Task:
             undecodable=reading.undecodable,
             seed=reading.seed,
         )
+    refuse_unread(given, ("size",), "a folder of images")
     return read_images(path, size=size, seed=reading.seed)
+
+
+def _given(dials: Reading | Dials) -> list[str]:
+    """Names of the dials that differ from their defaults, those aside that hold for all data."""
+    usual = type(dials)()
+    names = [field.name for field in dataclasses.fields(dials)]
+    return [
+        name
+        for name in names
+        if name not in ("kind", "limit", "seed") and getattr(dials, name) != getattr(usual, name)
+    ]
 
 
 def _limited(task: Task, reading: Reading) -> Task:

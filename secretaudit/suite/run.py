@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from secretaudit._checks import at_least, one_of
-from secretaudit.errors import CouldNotMeasure, UsageError
+from secretaudit.errors import CouldNotMeasure, ModelError, UsageError
 from secretaudit.progress import Progress, SilentProgress
 from secretaudit.records import Record, check_record_place, directory_lock, environment
 from secretaudit.suite.cells import Cells
+from secretaudit.suite.learner import refuse_unfit
 from secretaudit.suite.modules import MODULES, settings_class, work_of
 from secretaudit.suite.subject import ClassifierSubject, Run, Subject
 
@@ -69,6 +70,12 @@ def run_suite(
             f"They are the dials of {module}.",
             f"Pass secretaudit.suite.{module}.settings.{MODULES[module][0]}(…).",
         )
+    if not settings.parts:
+        raise UsageError(
+            "No part is named.", "There would be nothing to measure.", "Name some with --parts."
+        )
+    if isinstance(subject, ClassifierSubject):
+        refuse_unfit(subject.learner, subject.task)
     directory = made(Path(output))
     kind = f"suite-{module}"
     with directory_lock(directory):
@@ -89,6 +96,12 @@ def run_suite(
             found = work_of(module)(subject, settings, run)
         finally:
             shutil.rmtree(directory / WORK, ignore_errors=True)
+        if all(part["status"] == "not applicable" for part in found["parts"].values()):
+            raise CouldNotMeasure(
+                f"None of these parts applies: {', '.join(settings.parts)}.",
+                "They are of another kind of model, or need something that is not there.",
+                "Choose other parts, or leave --parts out.",
+            )
         record = Record(
             kind=kind,
             asked={
@@ -130,6 +143,8 @@ def run_all(
     Returns:
         The record of kind "suite" that is also written to ``suite.json``, and the records of the modules that measured.
     """
+    if isinstance(subject, ClassifierSubject):
+        refuse_unfit(subject.learner, subject.task)
     directory = made(Path(output))
     check_record_place(directory / "suite.json", "suite")
     started = time.time()
@@ -149,8 +164,11 @@ def run_all(
                 progress=progress,
                 force=force and module == modules[0],
             )
-        except CouldNotMeasure as error:
-            went[module] = {"status": "could not measure", "sentence": str(error)}
+        except (CouldNotMeasure, ModelError, UsageError) as error:
+            went[module] = {
+                "status": "could not measure",
+                "sentence": " ".join(str(error).splitlines()),
+            }
             continue
         records.append(record)
         went[module] = _how_it_went(module, record)

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from secretaudit.errors import ModelError
@@ -147,19 +148,26 @@ class OfDirectory:
             )
         try:
             with quiet():
-                model = _auto(config).from_pretrained(
+                model, loaded = _auto(config).from_pretrained(
                     self.path,
+                    output_loading_info=True,
                     dtype=torch.float32,
                     use_safetensors=True,
                     attn_implementation="eager",
                     trust_remote_code=False,
                 )
-        except (OSError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise ModelError(
                 f"The model in {self.path} cannot be read.",
                 f"transformers says: {str(error).splitlines()[0]}",
                 "Save it again with save_pretrained.",
             ) from error
+        if missing := sorted({*loaded["missing_keys"], *map(str, loaded["mismatched_keys"])}):
+            raise ModelError(
+                f"The weights in {self.path} are not complete.",
+                f"{missing[0]} and {len(missing) - 1} more would be drawn at random.",
+                "Copy the whole model, or take the weights away to have it trained anew.",
+            )
         return TransformersClassifier(model, self.task.kind)
 
     def described(self) -> dict[str, Any]:

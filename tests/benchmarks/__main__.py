@@ -22,6 +22,8 @@ BENCHMARKS = (
     ["bench_translation"],
     ["bench_published"],
     ["bench_per_example"],
+    ["bench_neighbours"],
+    ["bench_suite"],
 )
 
 for name, *arguments in BENCHMARKS:

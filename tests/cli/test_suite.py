@@ -135,7 +135,8 @@ def test_a_run_from_options_to_report(call: Any, working: dict[str, Any], tmp_pa
     assert (settings.k, run.seed, len(subject.task.train)) == (5, 2, 40)
     assert subject.learner.options == {"hidden": 8}
     assert "Seen <all>." in outcome.stdout
-    assert "holds" in outcome.stdout
+    assert "1 of 1 hold" in outcome.stdout
+    assert "✓ holds More is more." in outcome.stdout and "    3 > 2" in outcome.stdout
     assert max(len(line) for line in outcome.stdout.splitlines()) <= 80
     page = (tmp_path / "out" / "report.html").read_text("utf-8")
     assert "Seen &lt;all&gt;." in page

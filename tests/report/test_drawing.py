@@ -127,6 +127,14 @@ def test_positive_values_get_a_plain_logarithmic_axis_with_ticks_at_few_position
     ) and axes.get_xticks().tolist() == [100, 200, 500, 1000]
 
 
+@pytest.mark.parametrize("last", [5.5, 8.0, 40.0])
+def test_a_short_logarithmic_axis_has_no_raw_mathematics(last):
+    """Labels of minor ticks would be written as "$3 times 10^0$"."""
+    values = tuple(1 + (last - 1) * index / 9 for index in range(10))
+    given = panel(Series(label="a", x=values, y=values), log_x=True, log_y=True)
+    assert not [text for text in texts(svg(figure(given))) if "$" in text]
+
+
 def test_an_interval_below_zero_does_not_hide_a_positive_value_on_a_logarithmic_axis():
     """The lower end is beyond the axis; the point stays."""
     given = Series(label="a", x=(1, 2), y=(0.1, 1.0), low=(-0.1, 0.5), high=(0.3, 2.0))

@@ -6,7 +6,7 @@ for the best held-out accuracy (figure 5); dropout, best with adversarial traini
 
 The small sizes differ from the paper's in the network (tens of units and filters instead of thousands), in the number of examples (hundreds instead of
 50,000) and in the learning rate (momentum on MNIST as well); regularizers are compared on MNIST with a fully connected network instead of CIFAR-10.
-An ordering "holds" when the 95 % interval of the differences over seeds lies above 0; one that the seeds leave open does not.
+An ordering "holds" when the 95 % interval of the differences over seeds lies above 0, does not when their mean is not above 0, and cannot be judged in between.
 """
 
 from __future__ import annotations

@@ -48,7 +48,10 @@ def test_the_part_runs_resumes_and_can_be_drawn(tmp_path):
     for kept in sorted(tmp_path.glob("*.json"))[::4]:
         kept.unlink()
     assert run(subject(), SMALL, Run(seed=2, cells=Cells(place=tmp_path))) == found
-    assert [f.name for f in figures(found)] == ["dissection-language", "dissection-canaries"]
+    assert [f.name for f in figures(found)] == [
+        "dissection-language",
+        "dissection-language-canaries",
+    ]
     assert all(len(row) == len(head) for _, head, rows in tables(found) for row in rows)
     assert not any(line in told for line in small_task().train)
 

@@ -96,8 +96,8 @@ def test_text_and_figures_and_tables():
         "dissection-representation",
         "dissection-input-gradients",
         "dissection-coherence",
-        "dissection-cues",
-        "dissection-order",
+        "dissection-patterns-cues",
+        "dissection-patterns-order",
     }
     for title, head, rows in tables(found):
         assert title and rows and all(len(row) == len(head) for row in rows)

@@ -72,7 +72,7 @@ def test_the_part_is_measured_resumed_and_drawn(tmp_path: Path) -> None:
     assert {o["part"] for o in claims} == {"capacity"}
     assert [f.name for f in noise_capacity.figures(part)] == [
         "noise-capacity",
-        "noise-convergence",
+        "noise-capacity-convergence",
     ]
     assert [len(rows) for _, _, rows in noise_capacity.tables(part)] == [3, 3]
 
@@ -81,7 +81,7 @@ def test_a_target_that_is_never_reached_is_a_status_with_what_was_reached() -> N
     """After one epoch nothing is fitted: the accuracy that was reached is told, and no ordering is judged."""
     part, claims = capacity.measure(subject_of(), small(capacity_epochs=1), Run())
     assert part["status"] == "not reached"
-    assert "not in 1 epochs (" in part["sentence"]
+    assert "not in 1 epoch (" in part["sentence"]
     for curve in part["curves"]:
         for point in curve["points"]:
             assert (point["status"], point["reached"]) == ("not reached", 0)
@@ -111,7 +111,7 @@ def test_a_users_module_is_varied_by_examples_alone() -> None:
     part, _ = capacity.measure(subject, small(capacity_seeds=1), Run())
     assert {c["axis"] for c in part["curves"]} == {"examples"}
     assert "no dial of width" in part["not_varied"]
-    assert [f.name for f in noise_capacity.figures(part)] == ["noise-convergence"]
+    assert [f.name for f in noise_capacity.figures(part)] == ["noise-capacity-convergence"]
 
 
 def test_numbers_of_examples_beyond_the_data_are_left_out() -> None:

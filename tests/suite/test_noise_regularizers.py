@@ -324,7 +324,7 @@ def test_too_little_memorization_is_a_status() -> None:
     )
     part, _ = regularizers.measure(subject, settings, Run())
     assert part["status"] == "not reached"
-    assert "% of random labels are fitted in 1 epochs" in part["sentence"]
+    assert "% of random labels are fitted in 1 epoch:" in part["sentence"]
 
 
 def test_diverged_trainings_are_told() -> None:

@@ -77,7 +77,7 @@ def test_a_users_function_makes_the_model(users_module: Path) -> None:
     x = subject.task.train.inputs[:5]
     assert torch.equal(logits(given, x), module(x).detach())
     save_file({"other": torch.zeros(1)}, users_module / "w.safetensors")
-    with pytest.raises(ModelError, match="The weights .* cannot be used"):
+    with pytest.raises(ModelError, match=r"The weights .* cannot be used"):
         learner.given()
 
 

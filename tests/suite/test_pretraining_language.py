@@ -37,7 +37,7 @@ def test_a_language_model_is_pretrained_and_compared(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["cells"]
     assert figures(found)[0].name == "pretraining-continuations"
     assert [row[0] for row in tables(found)[0][2]][:2] == [
-        "exposure, controls", "exposure, 1 insertions",
+        "exposure, controls", "exposure, 1 insertion",
     ]  # fmt: skip
     assert run(subject, settings, here) == found
 

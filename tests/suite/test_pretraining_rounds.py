@@ -122,5 +122,5 @@ def test_networks_that_diverged_are_left_out_and_counted() -> None:
     gone = [{"status": "diverged", "epochs": 0, "accuracy": None, "curve": []}]
     part = part_of([a_round(9), a_round(5)], gone)
     assert part["diverged"] == 1 and part["rounds"][0]["seeds"] == 1
-    assert "1 networks diverged" in part["sentence"]
+    assert "1 network diverged" in part["sentence"]
     assert part_of(gone, gone)["status"] == "could not measure"

@@ -76,7 +76,7 @@ def test_parts_can_be_left_out() -> None:
     assert list(rounds["parts"]) == ["rounds"]
     transfer = run(on_digits(), PretrainingSettings(**SMALL | {"parts": ("transfer",)}), Run())
     assert list(transfer["parts"]) == ["transfer"]
-    assert figures(transfer)[0].name == "pretraining-gain" and len(figures(transfer)) == 1
+    assert figures(transfer)[0].name == "pretraining-transfer-gain" and len(figures(transfer)) == 1
 
 
 def test_uniform_labels_may_have_other_classes_than_the_true_ones() -> None:

@@ -7,6 +7,8 @@ step of the 0–255 scale is 1/255. A held-out part that is missing is drawn fro
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,11 +21,13 @@ from torch import Tensor
 from secretaudit.errors import UsageError
 from secretaudit.suite.labelled import Labelled, Task
 
-__all__ = ["digits", "read_arrays", "split", "task_of_arrays"]
+__all__ = ["arrays_of", "digits", "numbered_classes", "read_arrays", "split", "task_of_arrays"]
 
 #: Share of the examples that is held out where the data has no such part.
 HELD_OUT = 0.25
 _CHANNELS = (1, 3, 4)
+#: Most classes without names where there are fewer examples.
+_MOST_UNNAMED = 1000
 
 
 def digits(seed: int = 0) -> Task:
@@ -66,21 +70,48 @@ def split(examples: Labelled, seed: int, share: float = HELD_OUT) -> tuple[Label
     return examples.chosen(order[held:]), examples.chosen(order[:held])
 
 
+def numbered_classes(labels: Tensor) -> list[str]:
+    """Names "0", "1", … up to the largest label.
+
+    Raises:
+        UsageError: The largest label is beyond both the number of examples and 1,000: a class that nobody named.
+    """
+    top = int(labels.max())
+    if top >= max(len(labels), _MOST_UNNAMED):
+        raise UsageError(
+            f"The label of example {int(labels.argmax())} is {top}, of {len(labels)} examples.",
+            "Classes are numbered from 0, so there would be more classes than examples.",
+            "Number the classes without gaps, or name all of them as `classes`.",
+        )
+    return [str(number) for number in range(top + 1)]
+
+
+def arrays_of(path: Path) -> dict[str, NDArray[Any]]:
+    """The arrays of an ``.npz`` file by name.
+
+    Raises:
+        UsageError: Not such a file, a damaged one, or one with pickled objects, which are not opened.
+    """
+    try:
+        if path.stat().st_size and not zipfile.is_zipfile(path):
+            raise ValueError("it is no zip archive, which an .npz file is")
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise UsageError(
+            f"{path} cannot be read as arrays.",
+            f"numpy says: {error}.",
+            "Give an .npz file without pickled objects.",
+        ) from error
+
+
 def read_arrays(path: Path, seed: int = 0) -> Task:
     """A task from an ``.npz`` file.
 
     Raises:
         UsageError: Not such a file, or without inputs and labels.
     """
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            parts = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError) as error:
-        raise UsageError(
-            f"{path} cannot be read as arrays.",
-            f"numpy says: {error}.",
-            "Give an .npz file without pickled objects.",
-        ) from error
+    parts = arrays_of(path)
     names = parts.get("classes")
     classes = None if names is None else [str(name) for name in names]
     if "x_train" in parts and "y_train" in parts:
@@ -124,7 +155,6 @@ def task_of_arrays(
     else:
         train = whole
         other = Labelled(inputs=_numbers(held_out[0]), labels=_labels(held_out[1]))
-    top = int(max(train.labels.max(), other.labels.max()))
     kind = {2: "table", 4: "image", 5: "clip"}.get(train.inputs.ndim)
     if kind is None:
         raise UsageError(
@@ -137,7 +167,9 @@ def task_of_arrays(
         kind=kind,
         train=train,
         held_out=other,
-        class_names=classes if classes is not None else [str(i) for i in range(top + 1)],
+        class_names=classes
+        if classes is not None
+        else numbered_classes(torch.cat([train.labels, other.labels])),
         pixel=1.0 / 255.0 if kind in ("image", "clip") else None,
         source=name,
     )
@@ -151,7 +183,9 @@ def _numbers(x: NDArray[Any]) -> Tensor:
             "Classifiers of arrays read numbers.",
             "Encode the features as numbers, or give text as a table with a text column.",
         )
-    scaled = x.astype(np.float32) / (255.0 if x.dtype == np.uint8 else 1.0)
+    with np.errstate(over="ignore"):  # what becomes infinite is refused by name
+        scaled = x.astype(np.float32)
+    scaled = scaled / (255.0 if x.dtype == np.uint8 else 1.0)
     if x.ndim == 3:
         scaled = scaled[:, None]
     elif x.ndim == 4 and x.shape[3] in _CHANNELS and x.shape[1] not in _CHANNELS:
@@ -161,6 +195,13 @@ def _numbers(x: NDArray[Any]) -> Tensor:
 
 def _labels(y: NDArray[Any]) -> Tensor:
     """Int64."""
+    if y.dtype.kind == "f" and not bool(np.isfinite(y).all()):
+        row = int(np.flatnonzero(~np.isfinite(y).reshape(len(y), -1).all(1))[0]) if y.ndim else 0
+        raise UsageError(
+            f"The label of example {row} is NaN or infinite.",
+            "Classes are numbered from 0.",
+            "Leave out examples without a label.",
+        )
     if y.dtype.kind not in "iub" and not (y.dtype.kind == "f" and bool(np.all(y == np.round(y)))):
         raise UsageError(
             f"Labels of type {y.dtype} are not whole numbers.",

@@ -26,12 +26,34 @@ _HELD_OUT = ("test", "validation", "val", "valid")
 
 
 def class_folders(folder: Path, ends: tuple[str, ...]) -> dict[str, list[Path]]:
-    """Files by class, both in sorted order; only folders with such files count."""
+    """Files by class, both in sorted order; hidden ones do not count.
+
+    Raises:
+        UsageError: A file of another kind, or a folder without any file.
+    """
     found = {}
     for inside in sorted(path for path in folder.iterdir() if path.is_dir()):
-        files = sorted(path for path in inside.rglob("*") if path.suffix.lower() in ends)
-        if files:
-            found[inside.name] = files
+        if inside.name.startswith("."):
+            continue
+        files = sorted(
+            path for path in inside.rglob("*") if path.is_file() and not path.name.startswith(".")
+        )
+        if strange := [path for path in files if path.suffix.lower() not in ends]:
+            raise UsageError(
+                f"{strange[0]} is not named like an image.",
+                f"{len(strange)} files of {inside} are not; images end in {', '.join(ends)}.",
+                "Take such files out of the folders of the classes, or convert them.",
+            )
+        found[inside.name] = files
+    if not any(found.values()):
+        return {}
+    for name, files in found.items():
+        if not files:
+            raise UsageError(
+                f"The class {name!r} of {folder} has no image.",
+                "A class without examples cannot be learned.",
+                "Add images to it, or take its folder away.",
+            )
     return found
 
 

@@ -24,7 +24,7 @@ from secretaudit._checks import suggestion
 from secretaudit.errors import UsageError
 from secretaudit.suite.data.arrays import split
 from secretaudit.suite.data.words import encode_words
-from secretaudit.suite.labelled import Labelled, Task
+from secretaudit.suite.labelled import PADDING, Labelled, Task
 from secretaudit.suite.transformers_learner import encode_texts
 
 __all__ = ["TABLES", "read_table", "text_task"]
@@ -32,6 +32,8 @@ __all__ = ["TABLES", "read_table", "text_task"]
 #: How the names of tables end, compression aside.
 TABLES = (".csv", ".tsv", ".jsonl")
 _OPENED: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".xz": lzma.open}
+#: Most characters of a cell.
+_LONGEST_CELL = 2**30
 #: Tokens that count of each text.
 LONGEST = 64
 
@@ -62,6 +64,12 @@ def read_table(
     Raises:
         UsageError: No such file or column, a row without a label, or a feature that is not a number; the row is named.
     """
+    if text_column == label_column:
+        raise UsageError(
+            f"Text and label are both read from column {label_column!r}.",
+            "A class that stands in the text is no class to be learned.",
+            "Name two columns with --text-column and --label-column.",
+        )
     wanted = (label_column,) if text_column is None else (label_column, text_column)
     rows = _rows(path, wanted)
     others = _rows(held_out, wanted) if held_out is not None else None
@@ -70,6 +78,13 @@ def read_table(
     name = path.name.split(".")[0]
     if text_column is None:
         return _number_task(path, rows, others, labels, names, label_column, name=name, seed=seed)
+    for number, row in enumerate(rows + (others or []), 1):
+        if isinstance(row[text_column], list | dict):
+            raise UsageError(
+                f"Row {number} of {path} has {type(row[text_column]).__name__} in column {text_column!r}.",
+                "A text is written as one string.",
+                "Join the text into a string.",
+            )
     texts = [[str(row[text_column]) for row in part] for part in (rows, others or [])]
     return text_task(
         texts[0],
@@ -111,6 +126,14 @@ def text_task(
     else:
         both, vocabulary = encode_texts(tokenizer, chosen[0] + chosen[1], longest)
         first, second = both[: len(chosen[0])], both[len(chosen[0]) :]
+    for part, ids in (("training", first), ("held-out", second)):
+        if bool((silent := (ids == PADDING).all(1)).any()):
+            row = int(silent.nonzero()[0])
+            raise UsageError(
+                f"{int(silent.sum())} of {len(ids)} {part} texts have no token, the first is {chosen[part != 'training'][row][:40]!r}.",
+                "There is nothing to classify by.",
+                "Leave such texts out.",
+            )
     return Task(
         name=name,
         kind="text",
@@ -192,8 +215,10 @@ def _rows(path: Path, wanted: Sequence[str]) -> list[Row]:
             f"Tables end in {', '.join(TABLES)}, or these with .gz or .xz.",
         )
     try:
-        with _OPENED.get(packed, open)(path, "rt", encoding="utf-8", newline="") as file:
-            rows = _json_rows(file, path) if kind == ".jsonl" else _separated(file, kind, wanted)
+        with _OPENED.get(packed, open)(path, "rt", encoding="utf-8-sig", newline="") as file:
+            rows = (
+                _json_rows(file, path) if kind == ".jsonl" else _separated(file, kind, wanted, path)
+            )
     except FileNotFoundError as error:
         raise UsageError(
             f"There is no file {path}.", "Nothing of that name exists.", "Check the path."
@@ -202,13 +227,13 @@ def _rows(path: Path, wanted: Sequence[str]) -> list[Row]:
         raise UsageError(
             f"{path} cannot be read as a table.",
             f"Python says: {error}.",
-            "Give a table in UTF-8.",
+            "Give a whole table in UTF-8, with the quotes of a .csv file closed.",
         ) from error
     if not rows:
         raise UsageError(f"{path} has no rows.", "The table is empty.", "Give examples.")
     for number, row in enumerate(rows, 1):
         for column in wanted:
-            if row.get(column) in (None, ""):
+            if row.get(column) is None or not str(row[column]).strip():
                 raise _missing(path, number, row, column)
     return rows
 
@@ -228,21 +253,59 @@ def _missing(path: Path, number: int, row: Row, column: str) -> UsageError:
     )
 
 
-def _separated(file: Any, kind: str, wanted: Sequence[str]) -> list[Row]:
-    """Rows of a .csv or .tsv; a table without a header when all wanted columns are numbers that the first line does not name."""
-    if kind == ".tsv":
-        read = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-    else:
-        read = csv.reader(file)
-    lines = [line for line in read if line]
+def _separated(file: Any, kind: str, wanted: Sequence[str], path: Path) -> list[Row]:
+    """Rows of a .csv or .tsv."""
+    before = csv.field_size_limit(_LONGEST_CELL)
+    try:
+        if kind == ".tsv":
+            read = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+        else:
+            read = csv.reader(file, strict=True)
+        lines = [line for line in read if line]
+    finally:
+        csv.field_size_limit(before)
     if not lines:
         return []
     head = lines[0]
-    if all(name.isdigit() and name not in head for name in wanted):
+    if _has_no_header(head, wanted):
         head = [str(i) for i in range(1, len(head) + 1)]
     else:
         lines = lines[1:]
+    _refuse_uneven(path, head, lines, wanted)
     return [dict(zip(head, line, strict=False)) for line in lines]
+
+
+def _has_no_header(first: Sequence[str], wanted: Sequence[str]) -> bool:
+    """Whether the wanted columns are places: numbers, while the first line is not itself a row of numbers that count up, which would be their names.
+
+    >>> _has_no_header(["3", "Fears for pensions"], ["1", "2"])
+    True
+    >>> _has_no_header(["0", "1", "2"], ["2"])
+    False
+    """
+    runs = [[str(start + i) for i in range(len(first))] for start in (0, 1)]
+    places = all(name.isdecimal() and 1 <= int(name) <= len(first) for name in wanted)
+    return places and list(first) not in runs
+
+
+def _refuse_uneven(
+    path: Path, head: Sequence[str], lines: Sequence[Sequence[str]], wanted: Sequence[str]
+) -> None:
+    """Refuse cells that would be lost: beyond the last column, or in one of two columns of a name."""
+    for number, line in enumerate(lines, 1):
+        if len(line) > len(head):
+            raise UsageError(
+                f"Row {number} of {path} has {len(line)} cells, the table has {len(head)} columns.",
+                "A separator inside a cell may lack its quotes.",
+                "Mend the row, or leave it out.",
+            )
+    told = set(head) if len(wanted) == 1 else set(wanted)
+    if twice := sorted(name for name in told if head.count(name) > 1):
+        raise UsageError(
+            f"{path} has several columns named {twice[0]!r}.",
+            "Only one of them would be read.",
+            "Give every column a name of its own.",
+        )
 
 
 def _json_rows(file: Any, path: Path) -> list[Row]:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from secretaudit._checks import at_least, one_of
 from secretaudit.errors import UsageError
-from secretaudit.suite.data.arrays import split
+from secretaudit.suite.data.arrays import arrays_of, numbered_classes, split
 from secretaudit.suite.labelled import Labelled, Task
 
 __all__ = ["is_tracks", "read_tracks", "resampled"]
@@ -61,7 +61,7 @@ def read_tracks(path: Path, *, frames: int = FRAMES, kind: str = "clip", seed: i
     labels = torch.from_numpy(arrays["y"].astype(np.int64))
     train, held_out = split(Labelled(inputs=shaped.contiguous(), labels=labels), seed)
     names = arrays.get("classes")
-    known = range(int(labels.max()) + 1) if names is None else names
+    known = numbered_classes(labels) if names is None else names
     return Task(
         name=path.stem,
         kind=kind,
@@ -98,15 +98,7 @@ def normalized(track: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _arrays(path: Path) -> dict[str, NDArray[Any]]:
     """The arrays of the file, of shapes that fit."""
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError) as error:
-        raise UsageError(
-            f"{path} cannot be read as arrays.",
-            f"numpy says: {error}.",
-            "Give an .npz file without pickled objects.",
-        ) from error
+    arrays = arrays_of(path)
     if missing := [name for name in _NEEDED if name not in arrays]:
         raise UsageError(
             f"{path} holds no joint tracks.",

@@ -19,8 +19,17 @@ from secretaudit.suite.dissection.representation import (
     linear_cka,
 )
 from secretaudit.suite.dissection.settings import DissectionSettings
-from secretaudit.suite.dissection.verdicts import above, alike, higher, interval, number, p_sentence
+from secretaudit.suite.dissection.verdicts import (
+    above,
+    alike,
+    clauses,
+    higher,
+    interval,
+    number,
+    p_sentence,
+)
 from secretaudit.suite.statistics import mean_interval
+from secretaudit.suite.wording import counted
 
 __all__ = ["INDEPENDENT", "KINDS", "REAL", "SAME", "given_part", "part_of"]
 
@@ -70,9 +79,16 @@ def part_of(
         },
         "coherence": spoken,
         "canaries": canaries,
-        "sentence": f"On {len(models[0]['predicted'])} held-out tokens κ between two models is "
-        + ", ".join(f"{number(kappas[k]['mean'])} for {k}" for k in kappas)
-        + f". {p_sentence(measures['kappa']['tests'])} A canary inserted {canaries['most']} times is less coherent than an ordinary line with chance {number(canaries['auc']['mean'])}, one never inserted with {number(canaries['control_auc']['mean'])}.",
+        "sentence": clauses(
+            f"On {len(models[0]['predicted'])} held-out tokens κ between two models is ",
+            (
+                f"{number(own['mean'])} for {k}"
+                for k, own in kappas.items()
+                if own["mean"] is not None
+            ),
+        )
+        + p_sentence(measures["kappa"]["tests"])
+        + _canary_sentence(canaries),
         "orderings": [
             *(alike("language", name, measures[name]) for name in _JUDGED),
             higher(
@@ -84,6 +100,15 @@ def part_of(
             *_canary_claims(canaries),
         ],
     }
+
+
+def _canary_sentence(canaries: dict[str, Any]) -> str:
+    inserted, never = canaries["auc"]["mean"], canaries["control_auc"]["mean"]
+    if inserted is None:
+        return ""
+    times = counted(canaries["most"], "time")
+    text = f" A canary inserted {times} is less coherent than an ordinary line with chance {number(inserted)}"
+    return f"{text}." if never is None else f"{text}, one never inserted with {number(never)}."
 
 
 def _measures(
@@ -135,21 +160,23 @@ def _coherence(
 
 def _canary_claims(canaries: dict[str, Any]) -> list[dict[str, Any]]:
     """What is said of canaries and ordinary lines, and of canaries and those never inserted."""
-    most = canaries["most"]
+    most = counted(canaries["most"], "time")
     return [
         above(
             "language",
-            f"Canaries inserted {most} times are less coherent than ordinary lines (ours; AUC, interval over models above 0.5)",
+            f"Canaries inserted {most} are less coherent than ordinary lines (ours; AUC, interval over models above 0.5)",
             canaries["auc"],
             0.5,
-            f"; never inserted: {interval(canaries['control_auc'])}",
+            f"; never inserted: {interval(canaries['control_auc'], 'models')}",
+            "models",
         ),
         above(
             "language",
-            f"Canaries inserted {most} times are less coherent than canaries never inserted (ours; AUC, interval over models above 0.5)",
+            f"Canaries inserted {most} are less coherent than canaries never inserted (ours; AUC, interval over models above 0.5)",
             canaries["auc_against_controls"],
             0.5,
-            f"; by their loss instead: {interval(canaries['loss_auc_against_controls'])}",
+            f"; by their loss instead: {interval(canaries['loss_auc_against_controls'], 'models')}",
+            "models",
         ),
     ]
 

@@ -27,6 +27,7 @@ from secretaudit.suite.dissection.permutation import between, of_values
 from secretaudit.suite.dissection.verdicts import (
     above,
     alike,
+    clauses,
     higher,
     interval,
     number,
@@ -34,6 +35,7 @@ from secretaudit.suite.dissection.verdicts import (
     percent,
 )
 from secretaudit.suite.statistics import mean_interval
+from secretaudit.suite.wording import counted
 
 __all__ = ["agreement", "coherence", "input_gradients", "patterns", "representation"]
 
@@ -53,14 +55,15 @@ def agreement(shared: Shared, pool: Trained) -> dict[str, Any]:
     part = _part(shared, pool, "agreement", measures, ("P_SAME", "kappa"))
     part["inputs"] = len(shared.task.held_out)
     means = {m: part["measures"][m]["within"] for m in ("P_SAME", "kappa")}
-    part["sentence"] = (
-        f"On {part['inputs']} held-out inputs two networks predict the same class for "
-        + "; ".join(
-            f"{percent(means['P_SAME'][c]['mean'])} (κ {number(means['kappa'][c]['mean'])}) under {c}"
-            for c in means["P_SAME"]
-        )
-        + f". {p_sentence(part['measures']['kappa']['tests'])}"
-    )
+    part["sentence"] = clauses(
+        f"On {part['inputs']} held-out inputs two networks predict the same class for ",
+        (
+            f"{percent(same['mean'])} (κ {number(means['kappa'][c]['mean'])}) under {c}"
+            for c, same in means["P_SAME"].items()
+            if same["mean"] is not None
+        ),
+        "; ",
+    ) + p_sentence(part["measures"]["kappa"]["tests"])
     return part
 
 
@@ -90,11 +93,9 @@ def representation(
         for number, layer in enumerate(by_layer)
     }
     within = part["measures"]["CKA"]["within"]
-    part["sentence"] = (
-        f"Mean linear CKA over {len(by_layer)} layers: "
-        + ", ".join(f"{number(found['mean'])} under {c}" for c, found in within.items())
-        + f". {p_sentence(part['measures']['CKA']['tests'])}"
-    )
+    part["sentence"] = clauses(
+        f"Mean linear CKA over {len(by_layer)} layers: ", _under(within)
+    ) + p_sentence(part["measures"]["CKA"]["tests"])
     return part
 
 
@@ -106,11 +107,9 @@ def input_gradients(shared: Shared, pool: Trained, found: dict[str, Any]) -> dic
     part["inputs"] = slope_examples(shared.task, shared.settings)
     part["by"] = "tokens" if shared.task.kind == "text" else "input"
     within = part["measures"]["cosine"]["within"]
-    part["sentence"] = (
-        "Mean cosine between the input gradients of two networks: "
-        + ", ".join(f"{number(value['mean'])} under {c}" for c, value in within.items())
-        + f". {p_sentence(part['measures']['cosine']['tests'])}"
-    )
+    part["sentence"] = clauses(
+        "Mean cosine between the input gradients of two networks: ", _under(within)
+    ) + p_sentence(part["measures"]["cosine"]["tests"])
     return part
 
 
@@ -147,9 +146,12 @@ def coherence(shared: Shared, trained: Trained) -> dict[str, Any]:
             "auc": wrong,
             "curve": _curve([networks[i]["coherence"] for i in groups[PARTLY]], "wrong_label_auc"),
         },
-        "sentence": "Mean cosine between parameter gradients of two examples, averaged along training: "
-        + ", ".join(f"{number(means[c]['mean'], 4)} under {c}" for c in CONDITIONS)
-        + f". {p_sentence(tests)} A wrong label has a less coherent gradient than a right one with chance {number(wrong['mean'])} (0.5: no difference).",
+        "sentence": clauses(
+            "Mean cosine between parameter gradients of two examples, averaged along training: ",
+            _under({c: means[c] for c in CONDITIONS}, 4),
+        )
+        + p_sentence(tests)
+        + _wrong_sentence(wrong),
         "orderings": [
             higher(
                 "coherence",
@@ -193,8 +195,9 @@ def patterns(
             0.0,
             "; reliance "
             + ", ".join(
-                f"{g} {found['unit']} {number(v['mean'])}"
+                f"{number(v['mean'])} on {counted(int(g), found['unit'].removesuffix('s'))}"
                 for g, v in found["mean_reliance"].items()
+                if v["mean"] is not None
             ),
         ),
         *(_simple_first(name, rows.get(TRUE)) for name, rows in order["complexity"].items()),
@@ -204,10 +207,40 @@ def patterns(
         "status": _status(groups),
         "cues": found,
         "order": order,
-        "sentence": f"Where cue and content disagree, networks follow the simplest cue in {percent(_first(found))} of the decided cases and the most complex in {percent(_last(found))}; "
-        f"two true-label networks share the order of learning with rank correlation {number(order['order_shared']['within'].get(TRUE, {}).get('mean'))}.",
+        "sentence": _patterns_sentence(found, order),
         "orderings": claims,
     }
+
+
+def _under(means: dict[str, Any], digits: int = 2) -> list[str]:
+    """Means of the conditions that have one."""
+    return [
+        f"{number(found['mean'], digits)} under {c}"
+        for c, found in means.items()
+        if found["mean"] is not None
+    ]
+
+
+def _wrong_sentence(auc: dict[str, Any]) -> str:
+    if auc["mean"] is None:
+        return ""
+    return f" A wrong label has a less coherent gradient than a right one with chance {number(auc['mean'])} (0.5: no difference)."
+
+
+def _patterns_sentence(cues: dict[str, Any], order: dict[str, Any]) -> str:
+    first, last = _first(cues), _last(cues)
+    told = []
+    if first is not None and last is not None:
+        told.append(
+            f"Where cue and content disagree, networks follow the simplest cue in {percent(first)} of the decided cases and the most complex in {percent(last)}."
+        )
+    shared = order["order_shared"]["within"].get(TRUE, {}).get("mean")
+    told.append(
+        "Too few networks with true labels reached the target to compare their orders of learning."
+        if shared is None
+        else f"Two networks with true labels share the order of learning with rank correlation {number(shared)}."
+    )
+    return " ".join(told)
 
 
 def _simple_first(name: str, rows: dict[str, Any] | None) -> dict[str, Any]:

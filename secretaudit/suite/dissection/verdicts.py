@@ -1,4 +1,4 @@
-"""Orderings with their verdicts, and numbers as sentences show them.
+"""Orderings with their verdicts, and numbers as sentences show them; what has no value is left out of a sentence.
 
 "True above random" is judged by the permutation tests against both kinds of random labels (or text): it holds when both p-values are below 0.01. With too few networks
 for such a p-value, or too few that reached the target, it could not be judged: ``holds`` is ``None``.
@@ -6,12 +6,17 @@ for such a p-value, or too few that reached the target, it could not be judged: 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["above", "alike", "higher", "interval", "number", "p_sentence", "percent"]
+from secretaudit.suite.wording import interval as ends
+from secretaudit.suite.wording import said
+
+__all__ = ["above", "alike", "clauses", "higher", "interval", "number", "p_sentence", "percent"]
 
 #: p-values below this decide for the ordering.
 SIGNIFICANT = 0.01
+_NAMES = {"kappa": "κ", "cosine": "cosine of input gradients"}
 
 
 def alike(part: str, measure: str, found: dict[str, Any]) -> dict[str, Any]:
@@ -22,7 +27,7 @@ def alike(part: str, measure: str, found: dict[str, Any]) -> dict[str, Any]:
         measure: Its name.
         found: What ``pairs.compared`` returns.
     """
-    return _tested(part, f"Networks that learned are more alike than networks that memorized ({measure};", found["tests"], found["within"])  # fmt: skip
+    return _tested(part, f"Networks that learned are more alike than networks that memorized ({_NAMES.get(measure, measure)};", found["tests"], found["within"])  # fmt: skip
 
 
 def higher(part: str, what: str, means: dict[str, Any], tests: dict[str, Any]) -> dict[str, Any]:
@@ -31,14 +36,19 @@ def higher(part: str, what: str, means: dict[str, Any], tests: dict[str, Any]) -
 
 
 def above(
-    part: str, claim: str, found: dict[str, Any], limit: float, seen: str = ""
+    part: str,
+    claim: str,
+    found: dict[str, Any],
+    limit: float,
+    seen: str = "",
+    of: str = "networks",
 ) -> dict[str, Any]:
     """A claim that holds when the interval of a mean lies above a limit; fewer than three values do not decide."""
     judged = found["n"] >= 3 and found["low"] is not None
     return {
         "part": part,
         "claim": claim,
-        "seen": f"{interval(found)}{seen}",
+        "seen": "not measured" if found["mean"] is None else f"{interval(found, of)}{seen}",
         "holds": bool(found["low"] > limit) if judged else None,
     }
 
@@ -51,11 +61,17 @@ def _tested(part: str, claim: str, tests: dict[str, Any], means: dict[str, Any])
     return {
         "part": part,
         "claim": f"{claim} permutation of networks, p < {SIGNIFICANT} against both kinds of randomness)",
-        "seen": "; ".join(f"{name} {interval(value)}" for name, value in means.items())
-        + "; p = "
-        + ", ".join("none" if p is None else f"{p:.2g}" for p in ps),
+        "seen": _seen(means, tests),
         "holds": all(p < SIGNIFICANT for p in ps) if judged else None,
     }
+
+
+def _seen(means: dict[str, Any], tests: dict[str, Any]) -> str:
+    """Means of the conditions and p-values against each of the random ones, as far as there are any."""
+    told = [f"{n} {interval(value)}" for n, value in means.items() if value["mean"] is not None]
+    known = {name: p for name, test in tests.items() if (p := test["p_value"]) is not None}
+    ps = [f"p = {p:.2g} ({name.split()[0]})" for name, p in known.items()]
+    return "; ".join([*told, *ps]) or "too few networks reached the target"
 
 
 def p_sentence(tests: dict[str, Any]) -> str:
@@ -66,6 +82,16 @@ def p_sentence(tests: dict[str, Any]) -> str:
     return f"True above random: p = {max(ps):.2g} (permutation of networks)."
 
 
+def clauses(start: str, told: Iterable[str], between: str = ", ") -> str:
+    """A sentence and a space; nothing where there is nothing to tell.
+
+    >>> clauses("Means: ", ["0.9 here", "0.1 there"]), clauses("Means: ", [])
+    ('Means: 0.9 here, 0.1 there. ', '')
+    """
+    whole = between.join(told)
+    return f"{start}{whole}. " if whole else ""
+
+
 def percent(value: float | None) -> str:
     """A share; a dash where there is none."""
     return "–" if value is None else f"{100 * value:.0f} %"
@@ -73,13 +99,12 @@ def percent(value: float | None) -> str:
 
 def number(value: float | None, digits: int = 2) -> str:
     """A number; a dash where there is none."""
-    return "–" if value is None else f"{value:.{digits}f}"
+    return "–" if value is None else said(value, f".{digits}f")
 
 
-def interval(found: dict[str, Any]) -> str:
-    """Mean and 95 % interval."""
+def interval(found: dict[str, Any], of: str = "networks") -> str:
+    """Mean and 95 % interval, and how many there were where two had to do."""
     if found["mean"] is None:
         return "–"
-    if found["low"] is None:
-        return f"{found['mean']:.3f}"
-    return f"{found['mean']:.3f} ({found['low']:.3f} to {found['high']:.3f})"
+    few = f", 2 {of}" if found["n"] == 2 else ""
+    return f"{said(found['mean'], '.3f')}{ends(found, '.3f')}{few}"

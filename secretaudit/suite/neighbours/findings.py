@@ -18,14 +18,19 @@ Networks = dict[str, list[dict[str, Any]]]
 Row = dict[str, Any]
 #: "differences ≤ 1 point".
 POINT = 0.01
+_LINEAR = {"svm": "linear SVM", "logistic": "logistic regression"}
 
 
 def parts_of_networks(
-    networks: Networks, wanted: Sequence[str], settings: NeighboursSettings
+    networks: Networks, wanted: Sequence[str], settings: NeighboursSettings, classes: int
 ) -> dict[str, dict[str, Any]]:
     """One entry per part: status, sentence, conditions with their networks and means."""
     makers = {"agreement": _agreement, "layers": _layers, "k": _sweep}
-    sentences = {"agreement": _say_agreement, "layers": _say_layers, "k": _say_sweep}
+    sentences: dict[str, Callable[[Sequence[Row]], str]] = {
+        "agreement": _say_agreement,
+        "layers": lambda rows: _say_layers(rows, 1.0 / classes),
+        "k": _say_sweep,
+    }
     parts = {}
     for name in wanted:
         rows = [makers[name](condition, looked) for condition, looked in networks.items()]
@@ -181,7 +186,8 @@ def _say_agreement(rows: Sequence[Row]) -> str:
     return "The network and its neighbours choose the same class (P_SAME): " + "; ".join(told) + "."
 
 
-def _say_layers(rows: Sequence[Row]) -> str:
+def _say_layers(rows: Sequence[Row], chance: float) -> str:
+    """The best layer of each condition, and whether it is better than chance."""
     told = []
     for row in rows:
         known = [
@@ -189,8 +195,12 @@ def _say_layers(rows: Sequence[Row]) -> str:
         ]
         if known:
             best = max(known, key=lambda e: e["knn_held_out_accuracy"]["mean"])
+            mean = best["knn_held_out_accuracy"]
+            low = mean["mean"] if mean["low"] is None else mean["low"]
             told.append(
-                f"{row['condition']}: highest at {best['layer']}, {_percent(best['knn_held_out_accuracy'])}"
+                f"{row['condition']} at chance in every layer ({_percent(mean)} at most)"
+                if low <= chance
+                else f"{row['condition']} highest at {best['layer']}, {_percent(mean)}"
             )
     left_out = max((row["layers_left_out"] for row in rows), default=0)
     more = f" {left_out} layers between these were not looked at." if left_out else ""
@@ -232,7 +242,7 @@ def _close(networks: Networks) -> dict[str, Any]:
     return _ordering(
         "agreement",
         "With true labels k-NN on the embedding is as accurate on held-out examples as the network: the mean difference is at most 1 point.",
-        {"knn": mean_interval(knn), "network": mean_interval(network), "difference": seen},
+        {"k-NN": mean_interval(knn), "network": mean_interval(network), "difference": seen},
         abs(seen["mean"]) <= POINT if seen["n"] else None,
     )
 
@@ -270,8 +280,8 @@ def _follows(networks: Networks) -> dict[str, Any]:
     seen = _paired(train, held)
     return _ordering(
         "agreement",
-        "Under random labels k-NN follows the network on the training examples and not on held-out ones: P_SAME on train minus held-out is above 0 with its 95 % interval.",
-        {"train": mean_interval(train), "held_out": mean_interval(held), "difference": seen},
+        "Under random labels k-NN follows the network on the training examples and not on held-out ones: P_SAME on training minus held-out examples is above 0 with its 95 % interval.",
+        {"training": mean_interval(train), "held out": mean_interval(held), "difference": seen},
         None if seen["low"] is None else seen["low"] > 0,
     )
 
@@ -282,8 +292,8 @@ def _linear(networks: Networks, kind: str) -> dict[str, Any]:
     seen = _paired(probe, knn)
     return _ordering(
         "agreement",
-        f"Under random labels a linear classifier ({kind}) agrees with the network on held-out examples more than k-NN does: the difference of P_SAME is above 0 with its 95 % interval.",
-        {kind: mean_interval(probe), "knn": mean_interval(knn), "difference": seen},
+        f"Under random labels a linear classifier ({_LINEAR[kind]}) agrees with the network on held-out examples more than k-NN does: the difference of P_SAME is above 0 with its 95 % interval.",
+        {_LINEAR[kind]: mean_interval(probe), "k-NN": mean_interval(knn), "difference": seen},
         None if seen["low"] is None else seen["low"] > 0,
     )
 
@@ -300,7 +310,7 @@ def _insensitive(networks: Networks) -> dict[str, Any]:
     return _ordering(
         "k",
         "With true labels the accuracy of k-NN on the embedding hardly depends on k: the means over k lie within 1 point.",
-        {str(k): found for k, found in means.items()},
+        {f"k = {k}:": found for k, found in means.items()},
         max(middle) - min(middle) <= POINT if len(middle) > 1 else None,
     )
 
@@ -311,7 +321,7 @@ def _deeper(networks: Networks) -> dict[str, Any]:
     return _ordering(
         "layers",
         "With true labels k-NN on held-out examples is more accurate at the embedding than at the first layer: the difference is above 0 with its 95 % interval.",
-        {"first": mean_interval(first), "embedding": mean_interval(last), "difference": seen},
+        {"first layer": mean_interval(first), "embedding": mean_interval(last), "difference": seen},
         None if seen["low"] is None else seen["low"] > 0,
     )
 
@@ -322,7 +332,7 @@ def _last_layers(networks: Networks) -> dict[str, Any]:
     return _ordering(
         "layers",
         "Random labels are memorized in the last layers: k-NN finds the labels of training examples at the embedding better than at the first layer, with the 95 % interval above 0.",
-        {"first": mean_interval(first), "embedding": mean_interval(last), "difference": seen},
+        {"first layer": mean_interval(first), "embedding": mean_interval(last), "difference": seen},
         None if seen["low"] is None else seen["low"] > 0,
     )
 

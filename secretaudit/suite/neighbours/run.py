@@ -48,7 +48,7 @@ def run(subject: Subject, settings: NeighboursSettings, run: Run) -> dict[str, A
         }
     wanted = [name for name in settings.parts if name in _OF_CLASSIFIERS]
     networks = _networks(subject, settings, run) if wanted else {}
-    parts = parts_of_networks(networks, wanted, settings)
+    parts = parts_of_networks(networks, wanted, settings, subject.task.classes)
     if "language" in settings.parts:
         parts["language"] = _not_applicable("a classifier")
     return {"parts": parts, "orderings": orderings(networks, wanted, settings)}

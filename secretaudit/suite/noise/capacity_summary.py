@@ -11,6 +11,7 @@ from typing import Any
 from secretaudit.suite.noise.builders import KINDS
 from secretaudit.suite.noise.judging import ordering
 from secretaudit.suite.noise.settings import NoiseSettings
+from secretaudit.suite.wording import counted
 
 __all__ = ["orderings", "sentence"]
 
@@ -24,13 +25,18 @@ def sentence(settings: NoiseSettings, curves: list[dict[str, Any]], missed: int)
             last = curve["points"][-1]
             mean = last["epochs_to_target"]["mean"]
             told = (
-                f"{mean:.0f} epochs"
+                _epochs(mean)
                 if mean is not None
-                else f"not in {settings.capacity_epochs} epochs ({100 * (last['train_accuracy']['mean'] or 0):.0f} % reached)"
+                else f"not in {counted(settings.capacity_epochs, 'epoch')} ({100 * (last['train_accuracy']['mean'] or 0):.0f} % reached)"
             )
             shown.append(f"{told} on {KINDS[curve['kind']]}")
-    more = f" {missed} conditions did not reach it in every training." if missed else ""
+    more = f" {counted(missed, 'condition')} did not reach it in every training." if missed else ""
     return f"To {target} training accuracy: {', '.join(shown)}.{more}"
+
+
+def _epochs(mean: float) -> str:
+    """A mean of epochs, "1 epoch" where it is just that."""
+    return "1 epoch" if mean == 1 else f"{mean:.0f} epochs"
 
 
 def orderings(curves: list[dict[str, Any]]) -> list[dict[str, Any]]:

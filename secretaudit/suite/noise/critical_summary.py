@@ -11,6 +11,7 @@ from typing import Any
 from secretaudit.suite.noise.builders import KINDS
 from secretaudit.suite.noise.judging import ordering
 from secretaudit.suite.statistics import mean_interval
+from secretaudit.suite.wording import counted
 
 __all__ = ["condition", "orderings", "sentence"]
 
@@ -82,7 +83,7 @@ def sentence(known: list[dict[str, Any]], diverged: int, radius: float, unit: st
         f"{100 * look['csr']['held_out'][-1]['mean']:.1f} % after training on {KINDS[kind]}"
         for kind, look in at.items()
     )
-    told = f" {diverged} trainings diverged and are left out." if diverged else ""
+    told = f" {counted(diverged, 'training')} diverged, left out." if diverged else ""
     return f"Held-out examples with another prediction within {radius:g} {unit}: {shown}.{told}"
 
 

@@ -14,12 +14,13 @@ from secretaudit.suite.fitting import FitSettings
 from secretaudit.suite.noise.settings import NoiseSettings
 from secretaudit.suite.statistics import paired_difference
 from secretaudit.suite.subject import ClassifierSubject
+from secretaudit.suite.wording import interval, said
 
 __all__ = ["RULE", "Shared", "above", "ordering", "training_of"]
 
 _NOTHING = "not measured"
-#: Said with each ordering.
-RULE = "95 % interval of the differences over seeds above 0"
+#: Said with each ordering, and short, since there are many: the 95 % interval of the differences, seed by seed, lies above 0.
+RULE = "interval above 0"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -62,10 +63,10 @@ def above(first: Sequence[float | None], second: Sequence[float | None]) -> tupl
     firsts, seconds = [a for a, _ in pairs], [b for _, b in pairs]
     found = paired_difference(firsts, seconds)
     a, b = sum(firsts) / len(pairs), sum(seconds) / len(pairs)
-    seen = f"{a:.3g} against {b:.3g}"
+    seen = f"{said(a, '.3g')} against {said(b, '.3g')}"
     if found["low"] is None:
         return None, f"{seen} (one seed)"
-    seen += f", difference {found['mean']:.3g} ({found['low']:.3g} to {found['high']:.3g}, {found['n']} seeds)"
+    seen += f", difference {said(found['mean'], '.3g')}{interval(found, '.3g')}, {found['n']} seeds"
     if found["mean"] <= 0:
         return False, seen
     return (True if found["low"] > 0 else None), seen

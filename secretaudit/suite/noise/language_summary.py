@@ -235,8 +235,8 @@ def _noise_hurts(real: Rows, mixed: Rows, text: str) -> dict[str, Any]:
     seen = paired_difference([_held_out(r) for r in mixed], [_held_out(r) for r in real])
     return {
         "part": PART,
-        "claim": "Noise among the data makes a network worse on clean data (Arpit et al., figures 7 and 8): with a share of random lines "
-        f"({text}), clean held-out text costs more bits per token; the 95 % interval of the difference is above 0.",
+        "claim": f"Noise among the data makes a network worse on clean data (Arpit et al., figures 7 and 8): with {100 * float(text.split(' ')[1]):g} % random lines "
+        "clean held-out text costs more bits per token; the 95 % interval of the difference is above 0.",
         "seen": seen,
         "holds": None if seen["low"] is None else seen["low"] > 0,
     }

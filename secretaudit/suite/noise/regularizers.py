@@ -35,6 +35,7 @@ from secretaudit.suite.noise.settings import NoiseSettings
 from secretaudit.suite.noise.techniques import Technique, hidden_places, regularized
 from secretaudit.suite.statistics import mean_interval
 from secretaudit.suite.subject import ClassifierSubject, Run
+from secretaudit.suite.wording import counted, said
 
 __all__ = ["area", "free_cap", "measure"]
 
@@ -265,13 +266,13 @@ def _sentence(
         return "Trainings without a regularizer diverged; try a smaller regularizer_learning_rate."
     share = 100 * without["memorized"]["mean"]
     if status == "not reached":
-        return f"Without a regularizer {share:.0f} % of random labels are fitted in {settings.regularizer_epochs} epochs: too little to see what caps it; raise regularizer_epochs or regularizer_learning_rate."
+        return f"Without a regularizer {share:.0f} % of random labels are fitted in {counted(settings.regularizer_epochs, 'epoch')}: too little to see what caps it; raise regularizer_epochs or regularizer_learning_rate."
     shown = ", ".join(
-        f"{one['technique']} {100 * one['free_cap']['mean']:.0f}"
+        f"{one['technique']} {said(100 * one['free_cap']['mean'], '.0f')}"
         for one in sorted(techniques, key=lambda t: -t["free_cap"]["mean"])
     )
     lost = 100 * settings.regularizer_tolerance
-    return f"Without a regularizer {share:.0f} % of random labels are fitted; at a cost of at most {lost:g} points of held-out accuracy each takes away, in points: {shown}."
+    return f"Without a regularizer {share:.0f} % of random labels are fitted; at a cost of at most {lost:g} point{'s' * (lost != 1)} of held-out accuracy each takes away, in points: {shown}."
 
 
 def _orderings(techniques: list[dict[str, Any]]) -> list[dict[str, Any]]:

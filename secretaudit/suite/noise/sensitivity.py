@@ -37,6 +37,7 @@ from secretaudit.suite.noise.settings import NoiseSettings
 from secretaudit.suite.noise.unrolled import Trajectory, sensitivities, train_unrolled
 from secretaudit.suite.statistics import gini, mean_interval
 from secretaudit.suite.subject import ClassifierSubject, Run
+from secretaudit.suite.wording import counted
 
 __all__ = [
     "class_matrices",
@@ -251,7 +252,7 @@ def _part(
     part = {
         "status": "could not measure" if diverged else "measured",
         "sentence": _sentence(last, diverged, settings)
-        + (f" {lost} trainings diverged and are left out." if lost and not diverged else ""),
+        + (f" {counted(lost, 'training')} diverged, left out." if lost and not diverged else ""),
         "derivative": _derivative(settings),
         "network": _described(subject, settings),
         "examples": min(len(subject.task.train), settings.sensitivity_examples),
@@ -293,7 +294,7 @@ def _derivative(settings: NoiseSettings) -> str:
     unroll = settings.sensitivity_unroll
     if unroll is None or unroll >= settings.sensitivity_updates:
         return "exact"
-    return f"truncated to {unroll} updates"
+    return f"truncated to {counted(unroll, 'update')}"
 
 
 def _described(subject: ClassifierSubject, settings: NoiseSettings) -> str:
@@ -307,7 +308,7 @@ def _sentence(last: dict[str, float | None], diverged: list[str], settings: Nois
         return f"The training diverged on {', '.join(diverged)}; take a smaller sensitivity_learning_rate."
     shown = ", ".join(f"{last[kind]:.2f} on {said}" for kind, said in KINDS.items())
     return (
-        f"Gini coefficient of the sensitivity to single examples after {settings.sensitivity_updates} updates"
+        f"Gini coefficient of the sensitivity to single examples after {counted(settings.sensitivity_updates, 'update')}"
         f" ({_derivative(settings)}): {shown}."
     )
 

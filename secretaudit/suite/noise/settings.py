@@ -136,12 +136,12 @@ class NoiseSettings:
     csr_iterations: int = 100
     csr_stop_below: float = 0.0
     csr_clip: bool = False
-    csr_examples: int = 150
-    csr_training: int = 1_000
+    csr_examples: int = 100
+    csr_training: int = 600
     csr_fractions: tuple[float, ...] = (0.5,)
     csr_seeds: int = 3
     csr_epochs: int = 60
-    csr_looks: int = 5
+    csr_looks: int = 4
     csr_batch_size: int = 64
     csr_optimizer: str = "sgd"
     csr_learning_rate: float = 0.05
@@ -178,7 +178,7 @@ class NoiseSettings:
     regularizer_deviation_radius: float = 0.02
     regularizer_iterations: int = 2
     regularizer_tolerance: float = 0.01
-    regularizer_examples: int = 300
+    regularizer_examples: int = 250
     regularizer_seeds: int = 3
     regularizer_epochs: int = 80
     regularizer_batch_size: int = 32

@@ -15,6 +15,7 @@ import numpy as np
 
 from secretaudit.suite.pretraining.transfer import epochs_to
 from secretaudit.suite.statistics import mean_interval, paired_difference
+from secretaudit.suite.wording import counted, interval, said
 
 __all__ = ["CONTROL", "PRETRAINED", "transfer_orderings", "transfer_part"]
 
@@ -108,10 +109,7 @@ def points(gain: dict[str, Any]) -> str:
     """A difference of accuracies in points, with its interval."""
     if gain["mean"] is None:
         return "not known"
-    text = f"{100 * gain['mean']:+.1f} points"
-    if gain["low"] is not None:
-        text += f" [{100 * gain['low']:+.1f}, {100 * gain['high']:+.1f}]"
-    return text
+    return f"{said(100 * gain['mean'], '+.1f')} points{interval(gain, '+.1f', 100.0)}"
 
 
 def _sentence(part: dict[str, Any]) -> str:
@@ -120,8 +118,8 @@ def _sentence(part: dict[str, Any]) -> str:
         return "Every pre-trained network diverged on the true labels."
     here, there = (part["conditions"][name]["held_out"]["mean"] for name in (PRETRAINED, CONTROL))
     text = (
-        f"After {part['epochs']} epochs on the true labels the pre-trained networks are right on {here:.1%} of the held-out examples, those from scratch on {there:.1%}: "
-        f"{points(gain)}, {gain['n']} paired seeds"
+        f"After {counted(part['epochs'], 'epoch')} on the true labels the pre-trained networks are right on {100 * here:.1f} % of the held-out examples, those from scratch on {100 * there:.1f} %: "
+        f"{points(gain)}, {counted(gain['n'], 'paired seed')}"
     )
     if gain["low"] is None:
         return text + "; one seed has no interval."
@@ -155,6 +153,6 @@ def _ordering(claim: str, gain: dict[str, Any]) -> dict[str, Any]:
     return {
         "part": "transfer",
         "claim": claim,
-        "seen": f"{points(gain)}, {gain['n']} seeds",
+        "seen": f"{points(gain)}, {counted(gain['n'], 'seed')}",
         "holds": gain["low"] > 0 if known else None,
     }

@@ -29,6 +29,7 @@ from secretaudit.suite.language.training import TrainedModel, exposures, train_m
 from secretaudit.suite.pretraining.settings import PretrainingSettings
 from secretaudit.suite.statistics import mean_interval, paired_difference
 from secretaudit.suite.subject import LanguageSubject, Run
+from secretaudit.suite.wording import counted, interval, said
 from secretaudit.training.base import SHAPE
 from secretaudit.training.run import train
 from secretaudit.training.settings import TrainingSettings
@@ -238,11 +239,11 @@ def _sentence(part: dict[str, Any]) -> str:
     bits = part["exposure_bits"]
     text = (
         f"After pre-training on random text the inserted canaries have an exposure of {bits['pre-trained']['mean']:.1f} bits, from scratch {bits['scratch']['mean']:.1f}: "
-        f"{gain['mean']:+.1f} bits"
+        f"{said(gain['mean'], '+.1f')} bits"
     )
     if gain["low"] is None:
         return text + ", one seed, no interval."
-    text += f" [{gain['low']:+.1f}, {gain['high']:+.1f}], {gain['n']} paired seeds"
+    text += f"{interval(gain, '+.1f')}, {counted(gain['n'], 'paired seed')}"
     verdict = (
         "it raises exposure"
         if gain["low"] > 0
@@ -250,4 +251,4 @@ def _sentence(part: dict[str, Any]) -> str:
         if gain["high"] < 0
         else "no difference is shown"
     )
-    return f"{text}; {verdict}. Held-out text costs {held['mean']:+.3f} bits per token more [{held['low']:+.3f}, {held['high']:+.3f}]."
+    return f"{text}; {verdict}. Held-out text costs {said(held['mean'], '+.3f')} bits per token more{interval(held, '+.3f')}."

@@ -21,6 +21,7 @@ from secretaudit.suite.classifier import Classifier
 from secretaudit.suite.fitting import FitSettings, fit
 from secretaudit.suite.labelled import Labelled
 from secretaudit.suite.statistics import mean_interval, paired_difference
+from secretaudit.suite.wording import counted, interval, said
 
 __all__ = ["Round", "memorize", "rounds_ordering", "rounds_part"]
 
@@ -161,22 +162,22 @@ def _speed(whole: Sequence[Sequence[dict[str, Any]]]) -> dict[str, Any]:
 def _sentence(part: dict[str, Any], short: int) -> str:
     table = part["rounds"]
     text = (
-        f"From random weights, {part['target']:.0%} of the random labels were memorized after {table[0]['epochs']['mean']:.1f} epochs"
+        f"From random weights, {100 * part['target']:g} % of the random labels were memorized after {table[0]['epochs']['mean']:.1f} epochs"
         if table[0]["reached"] == table[0]["seeds"]
-        else f"From random weights, {table[0]['accuracy']['mean']:.1%} of the random labels were memorized in {part['cap']} epochs"
+        else f"From random weights, {100 * table[0]['accuracy']['mean']:.1f} % of the random labels were memorized in {counted(part['cap'], 'epoch')}"
     )
     if part["speed_up"] is not None:
         later = table[1:]
         text += (
-            f"; when they were drawn anew, {np.mean([row['accuracy']['mean'] for row in later]):.1%} at the end of each round"
+            f"; when they were drawn anew, {100 * np.mean([row['accuracy']['mean'] for row in later]):.1f} % at the end of each round"
             if part["later_not_reached"]
             else f"; when they were drawn anew, after {np.mean([row['epochs']['mean'] for row in later]):.1f} epochs more"
         )
-    text += f" (mean of {table[0]['seeds']} networks)."
+    text += f" (mean of {counted(table[0]['seeds'], 'network')})."
     if short:
         text += f" {short} of {part['seeds'] * len(table)} memorizations ended below the target; their epochs are lower bounds."
     if part["diverged"]:
-        text += f" {part['diverged']} networks diverged and are left out."
+        text += f" {counted(part['diverged'], 'network')} diverged, left out."
     return text
 
 
@@ -198,9 +199,11 @@ def rounds_ordering(part: dict[str, Any]) -> dict[str, Any]:
             "seen": "fewer than two rounds or seeds",
             "holds": None,
         }
-    text = f"{seen['mean']:.1f} epochs [{seen['low']:.1f}, {seen['high']:.1f}], {seen['n']} seeds"
+    text = (
+        f"{said(seen['mean'], '.1f')} epochs{interval(seen, '.1f')}, {counted(seen['n'], 'seed')}"
+    )
     holds: bool | None = seen["low"] > 0
     if part["later_not_reached"]:
-        text += f"; {part['later_not_reached']} later rounds ended at the cap"
+        text += f"; {counted(part['later_not_reached'], 'later round')} ended at the cap"
         holds = None if holds or part["rounds"][0]["reached"] == 0 else False
     return {"part": "rounds", "claim": claim, "seen": text, "holds": holds}

@@ -21,6 +21,7 @@ from secretaudit.suite.pretraining.rounds import memorize, rounds_ordering, roun
 from secretaudit.suite.pretraining.settings import PretrainingSettings
 from secretaudit.suite.pretraining.transfer import fine_tuned, starting_points
 from secretaudit.suite.subject import ClassifierSubject, LanguageSubject, Run
+from secretaudit.suite.wording import counted
 
 __all__ = ["run"]
 
@@ -125,7 +126,7 @@ def _transfer(seeds: list[dict[str, Any]], settings: PretrainingSettings) -> dic
     if short:
         part["sentence"] += f" {len(short)} of {len(seeds)} pre-trainings ended below their target."
     if lost:
-        part["sentence"] += f" {lost} seeds are left out: their memorization diverged."
+        part["sentence"] += f" {counted(lost, 'seed')} left out: the memorization diverged."
     return part
 
 
