@@ -121,7 +121,7 @@ def logits(model: Classifier, inputs: Tensor, batch: int = _BATCH) -> Tensor:
 def said(error: BaseException) -> str:
     r"""The kind of an error and the first line of its text.
 
-    >>> said(ValueError("too long\\nby far"))
+    >>> said(ValueError("too long\nby far"))
     'ValueError: too long'
     """
     lines = str(error).splitlines() or [""]
