@@ -94,7 +94,7 @@ def run(study: Study, sizes: Sizes) -> Outcome:
         if make is not _cifar or sizes.cifar
     }
     return Outcome(
-        title=f"Random labels first, mean [95 % interval], {sizes.seeds} seeds",
+        title=f"Random labels first, mean (95 % interval), {sizes.seeds} seeds",
         columns=COLUMNS,
         rows=[row for name, one in found.items() for row in _rows(name, one)],
         orderings=[

@@ -174,7 +174,7 @@ def _raise(_scores: Tensor) -> Tensor:
         (lambda: _Changed(lambda s: s, 5), "gives 5 scores"),
         (lambda: _Changed(_raise), "KeyError"),
         (lambda: nn.Linear(7, 2), "cannot read inputs"),
-        (lambda: {}["x"], "cannot be made"),
+        (lambda: int("x"), "cannot be made"),
     ],
 )
 def test_models_that_give_no_class_scores(make: Callable[[], nn.Module], what: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from secretaudit.suite.neighbours.sentences import say_agreement, say_layers, say_sweep
 from secretaudit.suite.neighbours.settings import NeighboursSettings
 from secretaudit.suite.statistics import mean_interval, paired_difference
 
@@ -27,9 +28,9 @@ def parts_of_networks(
     """One entry per part: status, sentence, conditions with their networks and means."""
     makers = {"agreement": _agreement, "layers": _layers, "k": _sweep}
     sentences: dict[str, Callable[[Sequence[Row]], str]] = {
-        "agreement": _say_agreement,
-        "layers": lambda rows: _say_layers(rows, 1.0 / classes),
-        "k": _say_sweep,
+        "agreement": say_agreement,
+        "layers": lambda rows: say_layers(rows, 1.0 / classes),
+        "k": say_sweep,
     }
     parts = {}
     for name in wanted:
@@ -176,53 +177,6 @@ def _fits(networks: Networks) -> str:
     return (
         f" Trainings that did not reach their target accuracy: {', '.join(short)}." if short else ""
     )
-
-
-def _say_agreement(rows: Sequence[Row]) -> str:
-    told = [
-        f"{row['condition']} {_percent(row['summary']['train_p_same'])} on training and {_percent(row['summary']['held_out_p_same'])} on held-out examples"
-        for row in rows
-    ]
-    return "The network and its neighbours choose the same class (P_SAME): " + "; ".join(told) + "."
-
-
-def _say_layers(rows: Sequence[Row], chance: float) -> str:
-    """The best layer of each condition, and whether it is better than chance."""
-    told = []
-    for row in rows:
-        known = [
-            e for e in row["summary"] if e.get("knn_held_out_accuracy", {}).get("mean") is not None
-        ]
-        if known:
-            best = max(known, key=lambda e: e["knn_held_out_accuracy"]["mean"])
-            mean = best["knn_held_out_accuracy"]
-            low = mean["mean"] if mean["low"] is None else mean["low"]
-            told.append(
-                f"{row['condition']} at chance in every layer ({_percent(mean)} at most)"
-                if low <= chance
-                else f"{row['condition']} highest at {best['layer']}, {_percent(mean)}"
-            )
-    left_out = max((row["layers_left_out"] for row in rows), default=0)
-    more = f" {left_out} layers between these were not looked at." if left_out else ""
-    return "Accuracy of k-NN on held-out examples by layer: " + "; ".join(told) + "." + more
-
-
-def _say_sweep(rows: Sequence[Row]) -> str:
-    told = []
-    for row in rows:
-        known = [
-            (e["k"], e["held_out_accuracy"]) for e in row["summary"] if e["held_out_accuracy"]["n"]
-        ]
-        if known:
-            (low, a), (high, b) = known[0], known[-1]
-            told.append(
-                f"{row['condition']} {_percent(a)} with k = {low}, {_percent(b)} with k = {high}"
-            )
-    return "Accuracy of k-NN on held-out examples: " + "; ".join(told) + "."
-
-
-def _percent(mean: dict[str, Any]) -> str:
-    return "unknown" if mean["mean"] is None else f"{100 * mean['mean']:.1f} %"
 
 
 def _values(networks: Networks, name: str, part: str, *path: str) -> list[float]:
