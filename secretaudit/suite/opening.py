@@ -12,19 +12,13 @@ that ``secretaudit train`` wrote is trained again by its own settings, any other
 from __future__ import annotations
 
 import dataclasses
-import functools
-import importlib
 import inspect
 import json
-import os
-import sys
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from secretaudit import _checks
 from secretaudit.corpus.canaried import RECORD_NAME as INSERTED
@@ -32,11 +26,12 @@ from secretaudit.errors import ModelError, UsageError
 from secretaudit.suite.data.arrays import digits, read_arrays
 from secretaudit.suite.data.tables import LONGEST, TABLES, read_table
 from secretaudit.suite.labelled import Labelled, Task
-from secretaudit.suite.learner import Architecture, Factory, Learner
+from secretaudit.suite.learner import Architecture, Learner
 from secretaudit.suite.networks import ARCHITECTURES
 from secretaudit.suite.subject import ClassifierSubject, LanguageSubject, Subject
 from secretaudit.suite.transformers_learner import OfDirectory, is_classifier_directory
 from secretaudit.suite.unread import refuse_unread
+from secretaudit.suite.users_function import learner_of_function
 from secretaudit.training.settings import ARCHITECTURES as LANGUAGE_ARCHITECTURES
 from secretaudit.training.settings import LoraSettings, PrivacySettings, TrainingSettings
 
@@ -164,7 +159,7 @@ def open_learner(model: str | None, task: Task, dials: Dials | None = None) -> L
         return Architecture(task=task, architecture=model or "", options=dials.options)
     if ":" in model and not Path(model).exists():
         refuse_unread(_given(dials), ("weights",), "a function that makes the model")
-        return _of_function(model, task, dials.weights)
+        return learner_of_function(model, task, dials.weights)
     if Path(model).is_dir():
         refuse_unread(_given(dials), (), "the directory of a model")
         return OfDirectory(path=Path(model), task=task)
@@ -304,39 +299,6 @@ def _check_options(model: str | None, task: Task, options: dict[str, Any]) -> No
     ]
     for key in options:
         _checks.one_of(f"option of {name}", key, known)
-
-
-def _of_function(model: str, task: Task, weights: Path | None) -> Learner:
-    """A user's function, perhaps with weights."""
-    make = _imported(model)
-    takes_task = any(
-        p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
-        for p in inspect.signature(make).parameters.values()
-    )
-    bound: Callable[[], nn.Module] = functools.partial(make, task) if takes_task else make
-    return Factory(make=bound, name=model, weights=weights)
-
-
-def _imported(model: str) -> Callable[..., nn.Module]:
-    """The function named by package.module:function, looked for from the current directory on."""
-    module, _, name = model.partition(":")
-    if (here := os.getcwd()) not in sys.path:  # noqa: PTH109  (sys.path holds strings)
-        sys.path.insert(0, here)
-    try:
-        found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ModelError(
-            f"There is no function {model}.",
-            f"Python says: {error}.",
-            "Name it as package.module:function, as Python imports it from the current directory.",
-        ) from error
-    if not callable(found):
-        raise ModelError(
-            f"{model} is no function.",
-            f"It is of type {type(found).__name__}.",
-            "Name a function or class that makes a torch module.",
-        )
-    return found  # type: ignore[no-any-return]  # whatever the user's module holds
 
 
 def _language_subject(

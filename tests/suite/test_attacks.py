@@ -18,6 +18,7 @@ from secretaudit.suite.classifier import Plain
 from secretaudit.suite.data.arrays import digits, read_arrays, task_of_arrays
 from secretaudit.suite.data.images import class_folders
 from secretaudit.suite.data.tables import read_table
+from secretaudit.suite.dissection.settings import DissectionSettings
 from secretaudit.suite.fitting import FitSettings, fit
 from secretaudit.suite.labelled import Task
 from secretaudit.suite.learner import Architecture, Factory, refuse_unfit
@@ -221,3 +222,28 @@ def test_a_module_that_refuses_leaves_the_others(tmp_path: Path) -> None:
     told = whole.found["modules"]["neighbours"]
     assert told["status"] == "could not measure"
     assert "k is 30" in told["sentence"]
+
+
+def test_cues_that_do_not_fit_leave_the_other_parts(tmp_path: Path) -> None:
+    """A table of six columns has no room for a cue of eight; agreement is looked at all the same."""
+    subject = ClassifierSubject(task=_table(), learner=Architecture(task=_table()))
+    settings = DissectionSettings(parts=("agreement", "patterns"), models=2, epochs=20)
+    found = run_suite("dissection", subject, tmp_path, settings=settings, workers=1).found
+    assert found["parts"]["patterns"]["status"] == "could not measure"
+    assert "8 pixels does not fit into 6" in found["parts"]["patterns"]["sentence"]
+    assert found["parts"]["agreement"]["status"] in ("measured", "not reached")
+
+
+def test_what_diverged_is_named_and_half_of_two_is_not_low(tmp_path: Path) -> None:
+    """The sentence lists conditions without a number; of two classes, agreement below one half is not asked for."""
+    subject = ClassifierSubject(task=_table(80), learner=Architecture(task=_table(80)))
+    dials: dict[str, Any] = {"parts": ("agreement",), "seeds": 2, "k": 5, "probes": (), "epochs": 8}
+    settings = NeighboursSettings(
+        conditions=("true labels", "large batch"), learning_rate=1e30, **dials
+    )
+    found = run_suite("neighbours", subject, tmp_path / "a", settings=settings, workers=1).found
+    assert found["parts"]["agreement"]["sentence"].count("Not measured: true labels.") == 1
+    settings = NeighboursSettings(conditions=("true labels", "random labels"), **dials)
+    found = run_suite("neighbours", subject, tmp_path / "b", settings=settings, workers=1).found
+    low = [o for o in found["orderings"] if "below one half" in o["claim"]]
+    assert [o["holds"] for o in low] == [None]

@@ -67,7 +67,7 @@ def run(
     if "coherence" in wanted:
         parts["coherence"] = reading.coherence(shared, trained)
     if "patterns" in wanted:
-        parts["patterns"] = _patterns(shared, trained, run, identity)
+        parts["patterns"] = _patterns_or_why_not(shared, trained, run, identity)
     if "language" in settings.parts:
         parts["language"] = {
             "status": "not applicable",
@@ -162,6 +162,16 @@ def _could_not(trained: Trained) -> dict[str, dict[str, Any]]:
         for network in trained.values()
         for part, reason in network["errors"].items()
     }
+
+
+def _patterns_or_why_not(
+    shared: Shared, trained: Trained, run: Run, identity: str
+) -> dict[str, Any]:
+    """Cues that do not fit into the data are told, and do not keep the other parts from being shown."""
+    try:
+        return _patterns(shared, trained, run, identity)
+    except UsageError as error:
+        return {"status": "could not measure", "sentence": str(error)}
 
 
 def _patterns(shared: Shared, trained: Trained, run: Run, identity: str) -> dict[str, Any]:

@@ -38,9 +38,11 @@ def parts_of_networks(
         measured = [row for row in rows if row["status"] == "measured"]
         parts[name] = {
             "status": "measured" if measured else "could not measure",
-            "sentence": sentences[name](measured) + _fits(networks)
+            "sentence": sentences[name](measured) + _left_out(rows) + _fits(networks)
             if measured
-            else "No network could be looked at: " + "; ".join(row["status"] for row in rows) + ".",
+            else "No network could be looked at: "
+            + "; ".join(dict.fromkeys(row["status"] for row in rows))
+            + ".",
             "k": settings.k,
             "metric": settings.metric,
             "leave_one_out": settings.leave_one_out,
@@ -50,8 +52,14 @@ def parts_of_networks(
     return parts
 
 
+def _left_out(rows: Sequence[Row]) -> str:
+    """Conditions that could not be measured."""
+    missing = [row["condition"] for row in rows if row["status"] != "measured"]
+    return f" Not measured: {', '.join(missing)}." if missing else ""
+
+
 def orderings(
-    networks: Networks, wanted: Sequence[str], settings: NeighboursSettings
+    networks: Networks, wanted: Sequence[str], settings: NeighboursSettings, classes: int
 ) -> list[dict[str, Any]]:
     """What the paper reports, held against these networks."""
     found = []
@@ -59,7 +67,7 @@ def orderings(
         found += [
             _close(networks),
             _lower(networks),
-            _low(networks),
+            _low(networks, classes),
             _follows(networks),
             *(_linear(networks, kind) for kind in settings.probes),
         ]
@@ -217,14 +225,15 @@ def _lower(networks: Networks) -> dict[str, Any]:
     )
 
 
-def _low(networks: Networks) -> dict[str, Any]:
+def _low(networks: Networks, classes: int) -> dict[str, Any]:
+    """Our number for "low"; of two classes, half of the predictions agree by chance."""
     path = ("agreement", "knn", "held_out", "p_same")
     seen = mean_interval(_values(networks, "random labels", *path))
     return _ordering(
         "agreement",
         "P_SAME on held-out examples stays low under random labels: its mean is below one half.",
         {"random labels": seen},
-        seen["mean"] < 0.5 if seen["n"] else None,
+        seen["mean"] < 0.5 if seen["n"] and classes > 2 else None,
     )
 
 

@@ -51,7 +51,10 @@ def run(subject: Subject, settings: NeighboursSettings, run: Run) -> dict[str, A
     parts = parts_of_networks(networks, wanted, settings, subject.task.classes)
     if "language" in settings.parts:
         parts["language"] = _not_applicable("a classifier")
-    return {"parts": parts, "orderings": orderings(networks, wanted, settings)}
+    return {
+        "parts": parts,
+        "orderings": orderings(networks, wanted, settings, subject.task.classes),
+    }
 
 
 def _networks(
