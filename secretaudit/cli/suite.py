@@ -45,7 +45,7 @@ class Suite(click.Group):
 
 
 @click.group("suite", cls=Suite)
-@options.debug_option
+@options.talking
 def command() -> None:
     """Measure how a network memorizes: four papers, on your data and model.
 

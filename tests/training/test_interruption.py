@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -45,7 +45,15 @@ def test_a_signal_leaves_a_usable_model(
     assert_equal_weights(weights(tmp_path / "model"), weights(tmp_path / "whole"))
 
 
-def test_a_second_ctrl_c_ends_at_once() -> None:
+@pytest.fixture
+def heeding_ctrl_c() -> Iterator[None]:
+    """Python's own handler, also where the tests were started in the background of a shell, which tells its children to ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_a_second_ctrl_c_ends_at_once(heeding_ctrl_c: None) -> None:
     """The first one is remembered, the second one is Python's own; afterwards all is as before."""
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt), interruption() as interrupted:
