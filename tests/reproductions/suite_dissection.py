@@ -10,16 +10,11 @@ The small sizes differ from any paper's in all respects: hundreds of examples, a
 
 from __future__ import annotations
 
-import lzma
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from secretaudit.suite.data.arrays import task_of_arrays
-from secretaudit.suite.data.tables import text_task
 from secretaudit.suite.dissection.run import run as dissect
 from secretaudit.suite.dissection.settings import PARTS, DissectionSettings
 from secretaudit.suite.labelled import Task
@@ -28,6 +23,7 @@ from secretaudit.suite.learner import Architecture
 from secretaudit.suite.subject import ClassifierSubject, LanguageSubject, Run
 from secretaudit.training.settings import TrainingSettings
 from tests.reproductions.outcome import Ordering, Outcome
+from tests.reproductions.real_data import cifar, mnist, trec
 from tests.reproductions.study import Study, penn_treebank
 
 COLUMNS = ("data and network", "measure", "true", "same random", "independent random", "p, p")
@@ -98,8 +94,10 @@ FULL = Sizes(
 def run(study: Study, sizes: Sizes) -> Outcome:
     """Dissect all of it."""
     found = {
-        "MNIST, LeNet": _images(study, sizes, _mnist(study, sizes)),
-        "CIFAR-10, LeNet": _images(study, sizes, _cifar(study, sizes), _PAIRS),
+        "MNIST, LeNet": _images(study, sizes, mnist(study, sizes.mnist, sizes.held_out)),
+        "CIFAR-10, LeNet": _images(
+            study, sizes, cifar(study, sizes.cifar, sizes.held_out, standardized=True), _PAIRS
+        ),
         "TREC, word-CNN": _questions(study, sizes, (*_PAIRS, "patterns")),
         "Penn Treebank, LSTM": _text(study, sizes),
     }
@@ -145,12 +143,7 @@ def _images(
 
 
 def _questions(study: Study, sizes: Sizes, parts: tuple[str, ...]) -> dict[str, Any]:
-    texts, labels = _labelled(study.data / "textcls" / "TREC.train.all.xz")
-    others = _labelled(study.data / "textcls" / "TREC.test.all.xz")
-    names = [str(number) for number in range(max(labels) + 1)]
-    whole = text_task(texts, labels, others, names, name="TREC", seed=study.seed)
-    order = np.random.default_rng([study.seed, 3]).permutation(len(texts))[: sizes.questions]
-    task = whole.with_train(whole.train.chosen(torch.from_numpy(order)))
+    task = trec(study, sizes.questions, None)
     learner = Architecture(task=task, architecture="word-cnn")
     settings = replace(_settings(sizes, sizes.questions), parts=parts)
     return dissect(ClassifierSubject(task=task, learner=learner), settings, Run(seed=study.seed))
@@ -170,37 +163,6 @@ def _text(study: Study, sizes: Sizes) -> dict[str, Any]:
     )
     subject = LanguageSubject(task=task, settings=training)
     return dissect(subject, _settings(sizes, sizes.mnist), Run(seed=study.seed))
-
-
-def _mnist(study: Study, sizes: Sizes) -> Task:
-    with np.load(study.data / "images" / "mnist_train.npz") as archive:
-        images, labels = archive["x"], archive["y"]
-    order = np.random.default_rng([study.seed, 1]).permutation(len(images))
-    held, train = order[: sizes.held_out], order[sizes.held_out :][: sizes.mnist]
-    return task_of_arrays(images[train], labels[train], (images[held], labels[held]), name="MNIST")
-
-
-def _cifar(study: Study, sizes: Sizes) -> Task:
-    with np.load(study.data / "images" / "cifar10_10k.npz") as archive:
-        parts = {name: archive[name] for name in ("x_train", "y_train", "x_test", "y_test")}
-    rng = np.random.default_rng([study.seed, 2])  # the file is in the order of the classes
-    train = rng.permutation(len(parts["x_train"]))[: sizes.cifar]
-    held = rng.permutation(len(parts["x_test"]))[: sizes.held_out]
-    images = {name: parts[f"x_{name}"].astype(np.float32) for name in ("train", "test")}
-    centre, spread = images["train"].mean(), images["train"].std()
-    return task_of_arrays(
-        (images["train"][train] - centre) / spread,
-        parts["y_train"][train],
-        ((images["test"][held] - centre) / spread, parts["y_test"][held]),
-        name="CIFAR-10",
-    )
-
-
-def _labelled(path: Path) -> tuple[list[str], list[int]]:
-    """Lines of a class, a space and a question."""
-    lines = lzma.decompress(path.read_bytes()).decode("utf-8", "replace").splitlines()
-    pairs = [line.split(" ", 1) for line in lines if line.strip()]
-    return [text for _, text in pairs], [int(label) for label, _ in pairs]
 
 
 def _rows(name: str, found: dict[str, Any]) -> list[list[str]]:

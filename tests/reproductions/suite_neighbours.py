@@ -11,22 +11,16 @@ whole of MNIST; held-out images are drawn from MNIST's training images, the only
 
 from __future__ import annotations
 
-import lzma
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
-from secretaudit.suite.data.arrays import task_of_arrays
-from secretaudit.suite.data.tables import text_task
 from secretaudit.suite.labelled import Task
 from secretaudit.suite.learner import Architecture
 from secretaudit.suite.neighbours.run import run as measure
 from secretaudit.suite.neighbours.settings import NeighboursSettings
 from secretaudit.suite.subject import ClassifierSubject, Run
 from tests.reproductions.outcome import Ordering, Outcome
+from tests.reproductions.real_data import cifar, mnist, trec
 from tests.reproductions.study import Study
 
 #: LeNet on MNIST, per cent on test images: the network, and k-NN on the embedding by k.
@@ -97,14 +91,18 @@ FULL = Sizes(
 
 def run(study: Study, sizes: Sizes) -> Outcome:
     """Train and measure all of it."""
-    mnist = _mnist(study, sizes)
+    images = mnist(study, sizes.mnist, sizes.held_out)
     found = {
-        "MNIST, LeNet": _measured(study, mnist, sizes, _true(sizes)),
+        "MNIST, LeNet": _measured(study, images, sizes, _true(sizes)),
         "MNIST, LeNet, fewer images": _measured(
-            study, mnist.smaller(sizes.memorized, None), sizes, _random(sizes)
+            study, images.smaller(sizes.memorized, None), sizes, _random(sizes)
         ),
-        "CIFAR-10, LeNet": _measured(study, _cifar(study, sizes), sizes, _other(sizes)),
-        "TREC, word-CNN": _measured(study, _trec(study, sizes), sizes, _other(sizes)),
+        "CIFAR-10, LeNet": _measured(
+            study, cifar(study, sizes.cifar, sizes.held_out), sizes, _other(sizes)
+        ),
+        "TREC, word-CNN": _measured(
+            study, trec(study, sizes.questions, sizes.held_out), sizes, _other(sizes)
+        ),
     }
     rows = [row for name, one in found.items() for row in _rows(name, one)]
     return Outcome(
@@ -176,46 +174,6 @@ def _other(sizes: Sizes) -> NeighboursSettings:
         learning_rate=0.05,
         k=min(30, sizes.questions // 4, sizes.cifar // 4),
     )
-
-
-def _mnist(study: Study, sizes: Sizes) -> Task:
-    with np.load(study.data / "images" / "mnist_train.npz") as archive:
-        images, labels = archive["x"], archive["y"]
-    order = np.random.default_rng([study.seed, 1]).permutation(len(images))
-    held, train = order[: sizes.held_out], order[sizes.held_out :][: sizes.mnist]
-    return task_of_arrays(images[train], labels[train], (images[held], labels[held]), name="MNIST")
-
-
-def _cifar(study: Study, sizes: Sizes) -> Task:
-    with np.load(study.data / "images" / "cifar10_10k.npz") as archive:
-        parts = {name: archive[name] for name in ("x_train", "y_train", "x_test", "y_test")}
-    rng = np.random.default_rng([study.seed, 2])  # the file is in the order of the classes
-    train = rng.permutation(len(parts["x_train"]))[: sizes.cifar]
-    held = rng.permutation(len(parts["x_test"]))[: sizes.held_out]
-    return task_of_arrays(
-        parts["x_train"][train],
-        parts["y_train"][train],
-        (parts["x_test"][held], parts["y_test"][held]),
-        name="CIFAR-10",
-    )
-
-
-def _trec(study: Study, sizes: Sizes) -> Task:
-    texts, labels = _questions(study.data / "textcls" / "TREC.train.all.xz")
-    others = _questions(study.data / "textcls" / "TREC.test.all.xz")
-    names = [str(number) for number in range(max(labels) + 1)]
-    task = text_task(texts, labels, others, names, name="TREC", seed=study.seed)
-    order = torch.from_numpy(
-        np.random.default_rng([study.seed, 3]).permutation(len(task.train))[: sizes.questions]
-    )
-    return task.with_train(task.train.chosen(order)).smaller(None, sizes.held_out)
-
-
-def _questions(path: Path) -> tuple[list[str], list[int]]:
-    """Lines of a class, a space and a question."""
-    lines = lzma.decompress(path.read_bytes()).decode("utf-8", "replace").splitlines()
-    pairs = [line.split(" ", 1) for line in lines if line.strip()]
-    return [text for _, text in pairs], [int(label) for label, _ in pairs]
 
 
 def _rows(name: str, found: Any) -> list[list[str]]:

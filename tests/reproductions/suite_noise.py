@@ -9,24 +9,20 @@ The parts on critical samples, capacity and regularizers are in ``suite_noise_ca
 
 from __future__ import annotations
 
-import lzma
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 import torch.nn.functional as F
 
 from secretaudit.report.noise import tables
 from secretaudit.suite.data.arrays import task_of_arrays
-from secretaudit.suite.data.tables import text_task
 from secretaudit.suite.labelled import Task
 from secretaudit.suite.learner import Architecture
 from secretaudit.suite.noise.run import run as measure
 from secretaudit.suite.noise.settings import NoiseSettings
 from secretaudit.suite.subject import ClassifierSubject, Run
 from tests.reproductions.outcome import Ordering, Outcome
+from tests.reproductions.real_data import cifar, mnist, trec
 from tests.reproductions.study import Study
 
 
@@ -85,15 +81,19 @@ FULL = Sizes(
 
 def run(study: Study, sizes: Sizes) -> Outcome:
     """Measure both parts on their data."""
-    mnist, wide = _mnist(study, sizes), {"hidden": sizes.hidden}
+    images, wide = mnist(study, sizes.train, sizes.held_out), {"hidden": sizes.hidden}
     ease, sensitivity = {"parts": ("ease",)}, {"parts": ("sensitivity",)}
     found = {
-        "MNIST, mlp": _measured(study, mnist, "mlp", wide, ease | sizes.ease),
-        "CIFAR-10, mlp": _measured(study, _cifar(study, sizes), "mlp", wide, ease | sizes.others),
-        "TREC, word-cnn": _measured(
-            study, _trec(study, sizes), "word-cnn", {}, ease | sizes.others
+        "MNIST, mlp": _measured(study, images, "mlp", wide, ease | sizes.ease),
+        "CIFAR-10, mlp": _measured(
+            study, cifar(study, sizes.train, sizes.held_out), "mlp", wide, ease | sizes.others
         ),
-        "MNIST 14×14": _measured(study, _halved(mnist), "mlp", {}, sensitivity | sizes.sensitivity),
+        "TREC, word-cnn": _measured(
+            study, trec(study, sizes.train, sizes.held_out), "word-cnn", {}, ease | sizes.others
+        ),
+        "MNIST 14×14": _measured(
+            study, _halved(images), "mlp", {}, sensitivity | sizes.sensitivity
+        ),
     }
     return Outcome(
         title="Data against noise: easy examples and sensitivity (95 % intervals)",
@@ -139,14 +139,6 @@ def _cells(head: list[str], row: list[str]) -> list[str]:
     return [f"{what} {value}" for what, value in zip(head, row, strict=True)]
 
 
-def _mnist(study: Study, sizes: Sizes) -> Task:
-    with np.load(study.data / "images" / "mnist_train.npz") as archive:
-        images, labels = archive["x"], archive["y"]
-    order = np.random.default_rng([study.seed, 1]).permutation(len(images))
-    held, train = order[: sizes.held_out], order[sizes.held_out :][: sizes.train]
-    return task_of_arrays(images[train], labels[train], (images[held], labels[held]), name="MNIST")
-
-
 def _halved(task: Task) -> Task:
     """Images of half the height and width, each pixel the mean of four."""
     parts = [F.avg_pool2d(part.inputs, 2).numpy() for part in (task.train, task.held_out)]
@@ -156,34 +148,3 @@ def _halved(task: Task) -> Task:
         (parts[1], task.held_out.labels.numpy()),
         name=f"{task.name} of 14×14 pixels",
     )
-
-
-def _cifar(study: Study, sizes: Sizes) -> Task:
-    with np.load(study.data / "images" / "cifar10_10k.npz") as archive:
-        parts = {name: archive[name] for name in ("x_train", "y_train", "x_test", "y_test")}
-    rng = np.random.default_rng([study.seed, 2])  # the file is in the order of the classes
-    train = rng.permutation(len(parts["x_train"]))[: sizes.train]
-    held = rng.permutation(len(parts["x_test"]))[: sizes.held_out]
-    return task_of_arrays(
-        parts["x_train"][train],
-        parts["y_train"][train],
-        (parts["x_test"][held], parts["y_test"][held]),
-        name="CIFAR-10",
-    )
-
-
-def _trec(study: Study, sizes: Sizes) -> Task:
-    texts, labels = _questions(study.data / "textcls" / "TREC.train.all.xz")
-    others = _questions(study.data / "textcls" / "TREC.test.all.xz")
-    names = [str(number) for number in range(max(labels) + 1)]
-    task = text_task(texts, labels, others, names, name="TREC", seed=study.seed)
-    order = np.random.default_rng([study.seed, 3]).permutation(len(task.train))[: sizes.train]
-    chosen = task.train.chosen(torch.from_numpy(order))
-    return task.with_train(chosen).smaller(None, sizes.held_out)
-
-
-def _questions(path: Path) -> tuple[list[str], list[int]]:
-    """Lines of a class, a space and a question."""
-    lines = lzma.decompress(path.read_bytes()).decode("utf-8", "replace").splitlines()
-    pairs = [line.split(" ", 1) for line in lines if line.strip()]
-    return [text for _, text in pairs], [int(label) for label, _ in pairs]

@@ -11,9 +11,7 @@ said of language models has no counterpart in the paper.
 
 from __future__ import annotations
 
-import lzma
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,6 +28,7 @@ from secretaudit.suite.pretraining.settings import PretrainingSettings
 from secretaudit.suite.subject import ClassifierSubject, LanguageSubject, Run
 from secretaudit.training.settings import TrainingSettings
 from tests.reproductions.outcome import Ordering, Outcome
+from tests.reproductions.real_data import trec_questions
 from tests.reproductions.study import Study, penn_treebank
 
 COLUMNS = ("data and network", "what", "reached", "scratch", "pre-trained", "difference")
@@ -170,8 +169,8 @@ def _cifar(study: Study, sizes: Sizes) -> Any:
 
 
 def _trec(study: Study, sizes: Sizes) -> Any:
-    texts, labels = _questions(study.data / "textcls" / "TREC.train.all.xz")
-    others = _questions(study.data / "textcls" / "TREC.test.all.xz")
+    texts, labels = trec_questions(study.data / "textcls" / "TREC.train.all.xz", "latin-1")
+    others = trec_questions(study.data / "textcls" / "TREC.test.all.xz", "latin-1")
     names = [str(number) for number in range(max(labels) + 1)]
     task = text_task(
         texts[: sizes.examples],
@@ -185,13 +184,6 @@ def _trec(study: Study, sizes: Sizes) -> Any:
     return _classifier(
         study, task.smaller(None, sizes.held_out), "word-cnn", sizes, optimizer="adam", learning_rate=0.003
     )  # fmt: skip
-
-
-def _questions(path: Path) -> tuple[list[str], list[int]]:
-    """Texts and labels of TREC: a number, a space, the question."""
-    lines = lzma.decompress(path.read_bytes()).decode("latin-1").splitlines()
-    pairs = [line.partition(" ") for line in lines if line.strip()]
-    return [text for _, _, text in pairs], [int(label) for label, _, _ in pairs]
 
 
 def _penn_treebank(study: Study, sizes: Sizes) -> Any:
