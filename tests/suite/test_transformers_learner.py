@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from secretaudit.errors import ModelError
@@ -173,3 +174,16 @@ def test_what_does_not_fit_is_refused(directory: Path, tmp_path: Path) -> None:
     (directory / "model.safetensors").rename(directory / "pytorch_model.bin")
     with pytest.raises(ModelError, match="are pickled"):
         OfDirectory(path=directory, task=fitting).given()
+
+
+def test_weights_that_are_missing_are_not_made_up(directory: Path) -> None:
+    """Transformers would draw a new head and go on; a model looked at as it is must be whole."""
+    file = directory / "model.safetensors"
+    state = load_file(file)
+    head = next(name for name in state if name.startswith(("classifier", "score")))
+    save_file(
+        {name: value for name, value in state.items() if name != head}, file, {"format": "pt"}
+    )
+    with pytest.raises(ModelError) as refused:
+        OfDirectory(path=directory, task=task_for(directory)).given()
+    assert head in str(refused.value)
