@@ -83,22 +83,6 @@ def read_saved_dataset(
             source=str(path),
             seed=seed,
         )
-    video = _column_of(train, "Video")
-    if video is not None and text_column is None:
-        return read_video_columns(
-            train,
-            held,
-            video,
-            labels,
-            other,
-            names,
-            name=path.name,
-            source=str(path),
-            frames=frames,
-            size=size,
-            undecodable=undecodable,
-            seed=seed,
-        )
     text = text_column or _column_of(train, "string", label_column)
     if text is not None:
         return text_task(
